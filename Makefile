@@ -1,0 +1,30 @@
+# The two commands are `make demo` and `make test`; the rest is for who changes the code.
+GO            ?= go
+GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME      ?= 60s
+VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: demo build test lint bench fuzz
+
+## demo: a whole pool in one process, with a chain and miners of its own
+demo:
+	$(GO) run ./cmd/gbtpool demo
+
+## build: bin/gbtpool, static
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/gbtpool ./cmd/gbtpool
+
+## test: everything, with the race detector
+test:
+	$(GO) vet ./...
+	$(GO) test -race -timeout 12m ./...
+
+lint:
+	$(GOLANGCI_LINT) run ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+## fuzz: each fuzz target for FUZZTIME
+fuzz:
+	./test/fuzz.sh $(FUZZTIME)

@@ -1,0 +1,117 @@
+package gbt
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// candidate is a submitted block, decoded as far as its judging has come.
+type candidate struct {
+	header wire.BlockHeader
+	hash   chainhash.Hash
+	// raw is the submission's bytes; until readBody only the header's.
+	raw []byte
+	// count is the number of transactions that the block claims to hold.
+	count    uint64
+	coinbase coinbaseTx
+	// rest is what follows the coinbase: the other transactions, or nothing if the miner left
+	// them out because they are the issued ones (BIP 23, submit/coinbase).
+	rest []byte
+}
+
+// readHeader decodes the header alone, so that a submission without proof of work costs no more.
+func readHeader(data string) (*candidate, error) {
+	switch {
+	case len(data)%2 != 0:
+		return nil, errors.New("the block's hexadecimal text has an odd number of digits")
+	case len(data) < 2*wire.MaxBlockHeaderPayload:
+		return nil, fmt.Errorf("the block has %d bytes, fewer than a header", len(data)/2)
+	case len(data) > 2*wire.MaxBlockPayload:
+		return nil, fmt.Errorf("the block has %d bytes, more than %d", len(data)/2, wire.MaxBlockPayload)
+	}
+	raw, err := hex.DecodeString(data[:2*wire.MaxBlockHeaderPayload])
+	if err != nil {
+		return nil, fmt.Errorf("the header is not hexadecimal: %w", err)
+	}
+	c := &candidate{raw: raw, hash: doubleHash(raw)}
+	if err := c.header.Deserialize(bytes.NewReader(raw)); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	return c, nil
+}
+
+// readBody decodes what follows the header: the count, the coinbase and the rest as bytes.
+func (c *candidate) readBody(data string) error {
+	raw, err := hex.DecodeString(data)
+	if err != nil {
+		return fmt.Errorf("the block is not hexadecimal: %w", err)
+	}
+	c.raw = raw
+	r := bytes.NewReader(raw[wire.MaxBlockHeaderPayload:])
+	if c.count, err = wire.ReadVarInt(r, 0); err != nil {
+		return fmt.Errorf("transaction count: %w", err)
+	}
+	c.coinbase, c.rest, err = splitCoinbase(raw[len(raw)-r.Len():])
+	return err
+}
+
+// abbreviated reports whether the miner left the transactions out.
+func (c *candidate) abbreviated() bool { return c.count > 1 && len(c.rest) == 0 }
+
+// transactions decodes the rest.
+func (c *candidate) transactions() ([]Transaction, error) {
+	var txs []Transaction
+	for r := bytes.NewReader(c.rest); r.Len() > 0; {
+		start := len(c.rest) - r.Len()
+		var msg wire.MsgTx
+		if err := msg.Deserialize(r); err != nil {
+			return nil, fmt.Errorf("transaction %d: %w", len(txs)+1, err)
+		}
+		tx, err := newTransaction(c.rest[start : len(c.rest)-r.Len()])
+		if err != nil {
+			return nil, fmt.Errorf("transaction %d: %w", len(txs)+1, err)
+		}
+		txs = append(txs, tx)
+	}
+	if uint64(len(txs))+1 != c.count {
+		return nil, fmt.Errorf("the block holds %d transactions but counts %d", len(txs)+1, c.count)
+	}
+	return txs, nil
+}
+
+// block returns the block as it goes to the nodes, with body in place of what the miner left out
+// and with the coinbase's witness, which miners leave out.
+func (c *candidate) block(body []byte) []byte {
+	if !c.abbreviated() {
+		body = c.rest
+	}
+	coinbase := c.coinbase.whole()
+	out := bytes.NewBuffer(make([]byte, 0, wire.MaxBlockHeaderPayload+wire.MaxVarIntPayload+len(coinbase)+len(body)))
+	out.Write(c.raw[:wire.MaxBlockHeaderPayload])
+	// Writing to a buffer cannot fail.
+	_ = wire.WriteVarInt(out, 0, c.count)
+	out.Write(coinbase)
+	out.Write(body)
+	return out.Bytes()
+}
+
+// findToken returns the token in the coinbase's scriptSig, which follows the height.
+func (c *candidate) findToken() (token, bool) {
+	script := c.coinbase.scriptSig
+	if len(script) == 0 {
+		return token{}, false
+	}
+	at := 1 // a height up to 16 is an opcode of its own
+	if push := int(script[0]); push < 0x4c {
+		at += push
+	}
+	if len(script) < at+1+tokenSize || script[at] != tokenSize {
+		return token{}, false
+	}
+	return token(script[at+1 : at+1+tokenSize]), true
+}

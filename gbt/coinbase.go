@@ -1,0 +1,208 @@
+package gbt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/btcsuite/btcd/blockchain"
+	"github.com/btcsuite/btcd/btcutil/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+const (
+	// coinbaseVersion is the transaction version, as Bitcoin Core's own coinbases have it.
+	coinbaseVersion = 2
+	// coinbaseSequence is not final, so that the lock time binds (BIP 54).
+	coinbaseSequence = 0xfffffffe
+	// maxScriptSig is the consensus limit on a coinbase's scriptSig in bytes.
+	maxScriptSig = blockchain.MaxCoinbaseScriptLen
+	// freeScriptSig is what work leaves of it for the miner to append to, at least.
+	freeScriptSig = 40
+	// MaxTag is the longest pool tag in bytes: what remains beside the height, the token and
+	// freeScriptSig.
+	MaxTag = maxScriptSig - freeScriptSig - 5 - (1 + tokenSize) - 1
+	// freeSigops is what work leaves for what the miner appends: clients append a raw counter of 4
+	// bytes, each of which can look like OP_CHECKMULTISIG.
+	freeSigops = 4 * txscript.MaxPubKeysPerMultiSig
+	// scriptSigOffset is where the scriptSig's length stands in a coinbase without witness:
+	// version, input count, outpoint.
+	scriptSigOffset = 4 + 1 + 36
+	// witnessMarker follows the version of a transaction that is serialised with its witness: the
+	// marker and the flag (BIP 144).
+	witnessMarker = "\x00\x01"
+	// coinbaseWitness is the coinbase's witness: one item of 32 zero bytes (BIP 141, Commitment
+	// structure).
+	coinbaseWitness = "\x01\x20" +
+		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+)
+
+// Output is one output of a coinbase.
+type Output struct {
+	Value  int64 // satoshis
+	Script []byte
+}
+
+// Coinbaser decides what the coinbase pays. The answer must depend on nothing but its arguments
+// and what every gateway of the pool knows alike, because the judge asks again.
+type Coinbaser interface {
+	// Outputs returns the outputs of a coinbase that claims value satoshis, the witness commitment
+	// not among them. Their values sum to value.
+	Outputs(value int64) ([]Output, error)
+}
+
+// PayTo is a Coinbaser that pays everything to one script.
+type PayTo []byte
+
+// Outputs implements Coinbaser.
+func (p PayTo) Outputs(value int64) ([]Output, error) {
+	return []Output{{Value: value, Script: p}}, nil
+}
+
+// skeleton is a coinbase transaction without witness, all but its token, and where the token goes.
+type skeleton struct {
+	raw []byte
+	// token is the token's offset in raw; prefix is the length of the pool's part of the
+	// scriptSig, which begins at scriptSigOffset+1.
+	token, prefix int
+	// sigops is what the transaction counts as it is, in BIP 141 sigop cost.
+	sigops int64
+}
+
+// newSkeleton lays out the coinbase of the block at height, with the outputs that outputs lists
+// and commitment, if any, as the last one.
+func newSkeleton(height int32, tag string, outputs []Output, commitment []byte) (skeleton, error) {
+	if len(tag) > MaxTag {
+		return skeleton{}, fmt.Errorf("the coinbase tag %q is longer than %d bytes", tag, MaxTag)
+	}
+	prefix, err := txscript.NewScriptBuilder().AddInt64(int64(height)).Script() // BIP 34
+	if err != nil {
+		return skeleton{}, fmt.Errorf("coinbase height: %w", err)
+	}
+	s := skeleton{token: scriptSigOffset + 1 + len(prefix) + 1}
+	prefix = append(prefix, tokenSize)
+	prefix = append(prefix, make([]byte, tokenSize)...)
+	if tag != "" {
+		prefix = append(prefix, byte(len(tag))) // a push, so that nothing in it counts as a sigop
+		prefix = append(prefix, tag...)
+	}
+	s.prefix = len(prefix)
+
+	tx := wire.NewMsgTx(coinbaseVersion)
+	tx.LockTime = uint32(height - 1)
+	tx.AddTxIn(&wire.TxIn{
+		PreviousOutPoint: *wire.NewOutPoint(&chainhash.Hash{}, wire.MaxPrevOutIndex),
+		SignatureScript:  prefix,
+		Sequence:         coinbaseSequence,
+	})
+	for _, o := range outputs {
+		tx.AddTxOut(wire.NewTxOut(o.Value, o.Script))
+	}
+	if commitment != nil {
+		tx.AddTxOut(wire.NewTxOut(0, commitment))
+	}
+	var buf bytes.Buffer
+	if err := tx.SerializeNoWitness(&buf); err != nil {
+		return skeleton{}, fmt.Errorf("coinbase: %w", err)
+	}
+	s.raw, s.sigops = buf.Bytes(), sigopCost(btcutil.NewTx(tx))
+	return s, nil
+}
+
+// with returns the coinbase that carries tok.
+func (s skeleton) with(tok token) []byte {
+	raw := bytes.Clone(s.raw)
+	copy(raw[s.token:], tok[:])
+	return raw
+}
+
+// reserve is what a coinbase takes of a block's limits.
+type reserve struct{ weight, sigops, size int64 }
+
+// measure returns what a coinbase made of s may take at most: the miner may fill up the scriptSig
+// and repeat the commitment, and the witness is added.
+func (s skeleton) measure(commitment []byte) reserve {
+	base := int64(len(s.raw)) + maxScriptSig - int64(s.prefix)
+	witness := int64(0)
+	if commitment != nil {
+		base += 8 + 1 + int64(len(commitment))
+		witness = int64(len(witnessMarker) + len(coinbaseWitness))
+	}
+	return reserve{
+		weight: base*blockchain.WitnessScaleFactor + witness,
+		sigops: s.sigops + freeSigops*blockchain.WitnessScaleFactor,
+		size:   base + witness,
+	}
+}
+
+// sigopCost returns what a coinbase counts in BIP 141 sigop cost: it has no inputs to count.
+func sigopCost(coinbase *btcutil.Tx) int64 {
+	return int64(blockchain.CountSigOps(coinbase)) * blockchain.WitnessScaleFactor
+}
+
+// errCoinbase says that bytes do not begin with a coinbase transaction.
+var errCoinbase = errors.New("not a coinbase transaction")
+
+// coinbaseTx is a coinbase as a miner submitted it.
+type coinbaseTx struct {
+	// bare is the serialisation without witness, which is what the txid commits to.
+	bare []byte
+	// scriptSig is the input's script, a part of bare.
+	scriptSig []byte
+	// outputs is where the outputs' count begins in bare.
+	outputs int
+	// witness is what came as the input's witness; nil if the transaction came without.
+	witness wire.TxWitness
+	tx      *btcutil.Tx
+}
+
+// splitCoinbase decodes the transaction at the start of b and returns it with what follows.
+func splitCoinbase(b []byte) (coinbaseTx, []byte, error) {
+	var msg wire.MsgTx
+	r := bytes.NewReader(b)
+	if err := msg.Deserialize(r); err != nil {
+		return coinbaseTx{}, nil, fmt.Errorf("%w: %w", errCoinbase, err)
+	}
+	if !blockchain.IsCoinBaseTx(&msg) {
+		return coinbaseTx{}, nil, errCoinbase
+	}
+	var bare bytes.Buffer
+	if err := msg.SerializeNoWitness(&bare); err != nil {
+		return coinbaseTx{}, nil, fmt.Errorf("%w: %w", errCoinbase, err)
+	}
+	script := msg.TxIn[0].SignatureScript
+	return coinbaseTx{
+		bare: bare.Bytes(), scriptSig: script, witness: msg.TxIn[0].Witness, tx: btcutil.NewTx(&msg),
+		outputs: scriptSigOffset + wire.VarIntSerializeSize(uint64(len(script))) + len(script) + 4,
+	}, b[len(b)-r.Len():], nil
+}
+
+// txid returns the transaction's id.
+func (c *coinbaseTx) txid() chainhash.Hash { return doubleHash(c.bare) }
+
+// commits reports whether an output has the form of a witness commitment.
+func (c *coinbaseTx) commits() bool {
+	for _, o := range c.tx.MsgTx().TxOut {
+		if IsWitnessCommitment(o.PkScript) {
+			return true
+		}
+	}
+	return false
+}
+
+// whole returns the serialisation that goes into a block: with the witness if the transaction
+// commits to one. Clients leave it out; Bitcoin Core adds it in submitblock, btcd does not.
+func (c *coinbaseTx) whole() []byte {
+	if !c.commits() {
+		return c.bare
+	}
+	raw := make([]byte, 0, len(c.bare)+len(witnessMarker)+len(coinbaseWitness))
+	raw = append(raw, c.bare[:4]...)
+	raw = append(raw, witnessMarker...)
+	raw = append(raw, c.bare[4:len(c.bare)-4]...)
+	raw = append(raw, coinbaseWitness...)
+	return append(raw, c.bare[len(c.bare)-4:]...)
+}

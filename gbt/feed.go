@@ -1,0 +1,314 @@
+package gbt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+)
+
+// keepTemplates is how many templates are remembered to judge their work by comparison. Work on
+// older ones is judged too, but costs a node a check.
+const keepTemplates = 16
+
+// FeedConfig configures a Feed.
+type FeedConfig struct {
+	// Source brings the nodes' templates. Required.
+	Source Source
+	// Coinbaser decides what coinbases pay. Required.
+	Coinbaser Coinbaser
+	// Tag is the pool's text in each coinbase's scriptSig, at most MaxTag bytes.
+	Tag string
+	// Patience is how long who asks for work waits while there is none, before ErrUnavailable.
+	Patience time.Duration
+	// Now is the clock. Required.
+	Now func() time.Time
+	// Log gets one line per template and per loss of templates. Required.
+	Log *slog.Logger
+}
+
+// Feed turns news from the nodes into one monotonic sequence of templates. It publishes each by
+// one atomic store and wakes who waits for it; nobody waits for a lock.
+type Feed struct {
+	cfg   FeedConfig
+	state atomic.Pointer[feedState]
+}
+
+// feedState is all that the Feed knows at a moment. It is immutable; changed is closed when
+// another takes its place.
+type feedState struct {
+	// template is the newest published one; nil before the first.
+	template *Template
+	// recent holds the last templates, newest first.
+	recent []*Template
+	// tip is the best block, since tipSince; before it was previousTip.
+	tip, previousTip chainhash.Hash
+	tipSince         time.Time
+	// err says why there is no work to give, since errSince; nil while template is good.
+	err      error
+	errSince time.Time
+	closed   bool
+	changed  chan struct{}
+}
+
+// NewFeed makes a Feed. Call Run to start it.
+func NewFeed(cfg FeedConfig) (*Feed, error) {
+	switch {
+	case cfg.Source == nil || cfg.Coinbaser == nil || cfg.Now == nil || cfg.Log == nil:
+		return nil, errors.New("feed: Source, Coinbaser, Now and Log are required")
+	case len(cfg.Tag) > MaxTag:
+		return nil, fmt.Errorf("feed: the coinbase tag %q is longer than %d bytes", cfg.Tag, MaxTag)
+	}
+	f := &Feed{cfg: cfg}
+	f.state.Store(&feedState{
+		err:      errors.New("waiting for the first template of a node"),
+		errSince: cfg.Now(),
+		changed:  make(chan struct{}),
+	})
+	return f, nil
+}
+
+// Run follows the Source until ctx ends, and then turns everybody away with ErrClosed.
+func (f *Feed) Run(ctx context.Context) error {
+	defer f.close()
+	for {
+		news, err := f.cfg.Source.Next(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil // the end of ctx is how a feed ends, not a failure
+			}
+			return fmt.Errorf("feed: %w", err)
+		}
+		f.take(ctx, news)
+	}
+}
+
+// take publishes what news changes. Only Run calls it, so states follow one another.
+func (f *Feed) take(ctx context.Context, news News) {
+	old := f.state.Load()
+	next := *old
+	if news.Tip != old.tip {
+		next.previousTip, next.tip, next.tipSince = old.tip, news.Tip, f.cfg.Now()
+	}
+	err := news.Err
+	if news.Template != nil {
+		err = f.prepare(ctx, &next, news)
+	} else if err == nil {
+		err = errors.New("the nodes propose no template")
+	}
+	f.setErr(ctx, old, &next, err)
+	if next.template == old.template && next.tip == old.tip && (next.err == nil) == (old.err == nil) {
+		// Nothing that anybody waits for has changed: keep the channel, wake nobody.
+		f.state.Store(&next)
+		return
+	}
+	f.publish(old, &next)
+}
+
+// prepare makes the template that news brings and puts it into next, unless it is the one there.
+func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
+	start := f.cfg.Now()
+	t, err := ParseTemplate(news.Template)
+	if err != nil {
+		return fmt.Errorf("node %s: %w", news.Node, err)
+	}
+	if t.PreviousBlock != news.Tip {
+		return fmt.Errorf("node %s: %w: it builds on %s but the best block is %s",
+			news.Node, ErrTemplate, t.PreviousBlock, news.Tip)
+	}
+	if next.template != nil && next.template.identity == t.identity {
+		return nil
+	}
+	t.Node, t.Received = news.Node, news.Received
+	if t, err = f.finish(t); err != nil {
+		return fmt.Errorf("node %s: %w", news.Node, err)
+	}
+	t.Seq = f.nextSeq(next.template)
+	t.witnessFree = sync.OnceValues(func() (*Template, error) { return f.reduce(t) })
+	next.template = t
+	next.recent = remember(t, next.recent)
+	f.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "template",
+		slog.Uint64("seq", t.Seq), slog.String("node", t.Node), slog.Int("height", int(t.Height)),
+		slog.String("previous", t.PreviousBlock.String()), slog.Int("transactions", len(t.Transactions)),
+		slog.Int64("fees_sat", t.Fees), slog.Int("dropped", t.Dropped),
+		slog.Duration("prepared_in", f.cfg.Now().Sub(start)))
+	return nil
+}
+
+// remember returns the templates to judge work by: t and the newest of recent, which lose the
+// rendered answer that nobody asks for any more.
+func remember(t *Template, recent []*Template) []*Template {
+	out := append(make([]*Template, 0, keepTemplates), t)
+	for _, old := range recent[:min(len(recent), keepTemplates-1)] {
+		if old.tail != nil {
+			retired := *old
+			retired.tail = nil
+			old = &retired
+		}
+		out = append(out, old)
+	}
+	return out
+}
+
+// nextSeq numbers the template after last: by the clock, so that numbers grow over restarts too,
+// and always above the last.
+func (f *Feed) nextSeq(last *Template) uint64 {
+	seq := uint64(max(0, f.cfg.Now().UnixMilli()))
+	if last != nil {
+		seq = max(seq, last.Seq+1)
+	}
+	return seq
+}
+
+// finish fits t to the pool's coinbase and renders what all work on it shares.
+func (f *Feed) finish(t *Template) (*Template, error) {
+	s, err := f.skeleton(t)
+	if err != nil {
+		return nil, err
+	}
+	fitted, err := t.fit(s.measure(t.WitnessCommitment))
+	if err != nil {
+		return nil, err
+	}
+	if fitted.coinbase, err = f.skeleton(fitted); err != nil {
+		return nil, err
+	}
+	if fitted.tail, err = fitted.renderTail(); err != nil {
+		return nil, err
+	}
+	return fitted, nil
+}
+
+func (f *Feed) skeleton(t *Template) (skeleton, error) {
+	outputs, err := f.cfg.Coinbaser.Outputs(t.Value)
+	if err != nil {
+		return skeleton{}, fmt.Errorf("coinbase outputs for %d sat: %w", t.Value, err)
+	}
+	return newSkeleton(t.Height, f.cfg.Tag, outputs, t.WitnessCommitment)
+}
+
+// reduce makes the witness-free form of a published template.
+func (f *Feed) reduce(t *Template) (*Template, error) {
+	free, err := t.withoutWitnesses()
+	if err != nil || free == t {
+		return t, err
+	}
+	return f.finish(free)
+}
+
+// setErr notes in next whether there is work to give, and logs when that changes.
+func (f *Feed) setErr(ctx context.Context, old, next *feedState, err error) {
+	next.err = err
+	switch {
+	case err != nil && old.err == nil:
+		next.errSince = f.cfg.Now()
+		f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "no template", slog.Any("error", err))
+	case err != nil && err.Error() != old.err.Error():
+		f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "still no template", slog.Any("error", err))
+	case err == nil && old.err != nil && next.template == old.template:
+		f.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "template is good again")
+	}
+}
+
+// publish puts next in old's place and wakes who waits.
+func (f *Feed) publish(old, next *feedState) {
+	next.changed = make(chan struct{})
+	f.state.Store(next)
+	close(old.changed)
+}
+
+func (f *Feed) close() {
+	old := f.state.Load()
+	next := *old
+	next.err, next.closed = ErrClosed, true
+	f.publish(old, &next)
+}
+
+// Current returns the template in force, or an error that matches ErrUnavailable.
+func (f *Feed) Current() (*Template, error) {
+	s := f.state.Load()
+	return s.template, s.unavailable()
+}
+
+func (s *feedState) unavailable() error {
+	if s.err == nil || s.closed {
+		return s.err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, s.err)
+}
+
+// Wait returns as soon as a template is in force other than the one that longPollID names; an
+// empty id names none. While there is no template at all it waits for Patience, counted from when
+// the last was lost, and then returns an error that matches ErrUnavailable. It returns ctx's error
+// when ctx ends first.
+func (f *Feed) Wait(ctx context.Context, longPollID string) error {
+	for {
+		s := f.state.Load()
+		var patience <-chan time.Time
+		switch {
+		case s.closed:
+			return ErrClosed
+		case s.err == nil && s.template.LongPollID() != longPollID:
+			return nil
+		case s.err != nil:
+			left := f.cfg.Patience - f.cfg.Now().Sub(s.errSince)
+			if left <= 0 {
+				return s.unavailable()
+			}
+			timer := time.NewTimer(left)
+			defer timer.Stop()
+			patience = timer.C
+		}
+		select {
+		case <-s.changed:
+		case <-patience:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// find returns the template of that number if it is remembered.
+func (s *feedState) find(seq uint64) (*Template, bool) {
+	for _, t := range s.recent {
+		if t.Seq == seq {
+			return t, true
+		}
+	}
+	return nil, false
+}
+
+// onBlock returns the newest remembered template on a previous block.
+func (s *feedState) onBlock(previous chainhash.Hash) (*Template, bool) {
+	for _, t := range s.recent {
+		if t.PreviousBlock == previous {
+			return t, true
+		}
+	}
+	return nil, false
+}
+
+// ofForm returns a published template in the form that work was issued in.
+func (t *Template) ofForm(f form) (*Template, error) {
+	switch f {
+	case formWhole:
+		return t, nil
+	case formWitnessFree:
+		return t.witnessFree()
+	default:
+		return nil, fmt.Errorf("%w: form %d", ErrTemplate, f)
+	}
+}
+
+// begins reports whether script begins with prefix but for the token that prefix has at offset.
+func begins(script, prefix []byte, offset int) bool {
+	return len(script) >= len(prefix) &&
+		bytes.Equal(script[:offset], prefix[:offset]) &&
+		bytes.Equal(script[offset+tokenSize:len(prefix)], prefix[offset+tokenSize:])
+}

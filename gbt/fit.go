@@ -1,0 +1,122 @@
+package gbt
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/btcsuite/btcd/blockchain"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// errRoom says that a template cannot hold the coinbase even without transactions.
+var errRoom = fmt.Errorf("%w: no room for the coinbase", ErrTemplate)
+
+// headerSize is what a block takes beside its transactions, in bytes: the header and the longest
+// transaction count that fits a block.
+const headerSize = wire.MaxBlockHeaderPayload + 3
+
+// fit returns t with room for a coinbase that takes r: unchanged if it has the room, else without
+// transactions from its end, and without those that depend on them. Only transactions that use
+// what is short are dropped. A required transaction is never dropped by itself.
+func (t *Template) fit(r reserve) (*Template, error) {
+	need := r
+	need.weight += headerSize * blockchain.WitnessScaleFactor
+	need.size += headerSize
+	for i := range t.Transactions {
+		tx := &t.Transactions[i]
+		need.weight += tx.Weight
+		need.sigops += tx.Sigops
+		need.size += int64(len(tx.Raw))
+	}
+	over := reserve{need.weight - t.WeightLimit, need.sigops - t.SigopLimit, need.size - t.SizeLimit}
+	if over.weight <= 0 && over.sigops <= 0 && over.size <= 0 {
+		return t, nil
+	}
+	dropped := make([]bool, len(t.Transactions))
+	children := t.children()
+	for i, tx := range slices.Backward(t.Transactions) {
+		helps := over.weight > 0 || over.size > 0 || over.sigops > 0 && tx.Sigops > 0
+		if helps && !dropped[i] && !t.anyRequired(i, children) {
+			t.drop(i, children, dropped, &over)
+		}
+	}
+	if over.weight > 0 || over.sigops > 0 || over.size > 0 {
+		return nil, fmt.Errorf("%w: %d weight units, %d sigops and %d bytes too many",
+			errRoom, max(0, over.weight), max(0, over.sigops), max(0, over.size))
+	}
+	return t.without(dropped)
+}
+
+// children lists for each transaction the positions of those that spend it.
+func (t *Template) children() [][]int {
+	children := make([][]int, len(t.Transactions))
+	for i := range t.Transactions {
+		for _, parent := range t.Transactions[i].Depends {
+			children[parent] = append(children[parent], i)
+		}
+	}
+	return children
+}
+
+// anyRequired reports whether the transaction at i or one that depends on it must stay.
+func (t *Template) anyRequired(i int, children [][]int) bool {
+	return t.Transactions[i].Required || slices.ContainsFunc(children[i], func(child int) bool {
+		return t.anyRequired(child, children)
+	})
+}
+
+// drop marks the transaction at i and those that depend on it, and takes what they use off over.
+func (t *Template) drop(i int, children [][]int, dropped []bool, over *reserve) {
+	if dropped[i] {
+		return
+	}
+	dropped[i] = true
+	over.weight -= t.Transactions[i].Weight
+	over.sigops -= t.Transactions[i].Sigops
+	over.size -= int64(len(t.Transactions[i].Raw))
+	for _, child := range children[i] {
+		t.drop(child, children, dropped, over)
+	}
+}
+
+// withoutWitnesses returns t with only the transactions that have no witness and depend on none
+// that has: what may be served to clients that do not know segwit (BIP 145).
+func (t *Template) withoutWitnesses() (*Template, error) {
+	if t.WitnessCommitment == nil {
+		return t, nil
+	}
+	dropped := make([]bool, len(t.Transactions))
+	for i := range t.Transactions {
+		dropped[i] = t.Transactions[i].HasWitness() || slices.ContainsFunc(t.Transactions[i].Depends,
+			func(parent int) bool { return dropped[parent] })
+	}
+	return t.without(dropped)
+}
+
+// without returns a copy of t that lacks the dropped transactions, with everything that follows
+// from the transactions computed anew. What is dropped must include all that depends on it.
+func (t *Template) without(dropped []bool) (*Template, error) {
+	out := *t
+	out.Transactions = make([]Transaction, 0, len(t.Transactions))
+	position := make([]int, len(t.Transactions))
+	for i, tx := range t.Transactions {
+		if dropped[i] {
+			if !tx.FeeKnown {
+				return nil, fmt.Errorf("%w: transaction %s has to be left out but its fee is not known", ErrTemplate, tx.TxID)
+			}
+			out.Value -= tx.Fee
+			out.Fees -= tx.Fee
+			out.Dropped++
+			continue
+		}
+		position[i] = len(out.Transactions)
+		depends := make([]int, len(tx.Depends))
+		for k, parent := range tx.Depends {
+			depends[k] = position[parent]
+		}
+		tx.Depends = depends
+		out.Transactions = append(out.Transactions, tx)
+	}
+	out.summarise()
+	return &out, nil
+}

@@ -1,0 +1,25 @@
+package gbt
+
+// TemplateRequest is what a miner asks of getblocktemplate in template mode. The zero value is a
+// valid request: a client that names nothing.
+type TemplateRequest struct {
+	// Capabilities is what the client says it can do (BIP 22, Block Template Request).
+	Capabilities []string
+	// Rules names the softfork deployments that the client supports, without prefixes (BIP 9,
+	// getblocktemplate changes).
+	Rules []string
+	// MaxVersion is the highest block version the client supports (BIP 22, Template Tweaking); 0
+	// if it did not say.
+	MaxVersion int64
+	// Target is the share target that the client desires (BIP 23, Basic Pool Extensions); zero if
+	// it did not say. It is honoured within the operator's bounds.
+	Target Target
+	// Difficulty is the share difficulty asked for in the password (d=N); 0 if none. Target goes
+	// before it.
+	Difficulty float64
+	// LongPollID is the event that a long poll waited for; empty on a plain request. The answer
+	// to a long poll says whether work issued before that event may still be submitted.
+	LongPollID string
+	// UserAgent is the client program's name for itself.
+	UserAgent string
+}

@@ -1,0 +1,66 @@
+package gbt
+
+import (
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+)
+
+// Submission is what came in through submitblock.
+type Submission struct {
+	// Account and Worker are who submits, as authenticated.
+	Account Account
+	Worker  string
+	// Data is the block in hexadecimal as received.
+	Data string
+	// WorkID is the workid parameter; empty if the client sent none.
+	WorkID string
+	// Received is when the submission had arrived in full.
+	Received time.Time
+	// UserAgent is the client program's name for itself, for the log.
+	UserAgent string
+}
+
+// Verdict is the ruling on a submission.
+type Verdict struct {
+	// Reason is empty if the submission is accepted.
+	Reason Reason
+	// Detail says more than Reason, for the log and for whoever asks why.
+	Detail string
+	// Share is the proven work, set if and only if the submission is accepted.
+	Share Share
+	// Hash is the header's hash; zero if the submission could not be decoded that far.
+	Hash chainhash.Hash
+	// Block reports whether the header met the network target, whatever the verdict.
+	Block bool
+	// BlockReason is what the nodes said of such a block: empty means accepted.
+	BlockReason Reason
+	// BlockErr is set if no node could be asked about such a block.
+	BlockErr error
+	// Err is set if nothing can be ruled now and sending the submission again later will help; it
+	// matches ErrUnavailable. Reason is empty then and Share is not set.
+	Err error
+}
+
+// Accepted reports whether the submission counts as a share.
+func (v Verdict) Accepted() bool { return v.Reason == "" && v.Err == nil }
+
+// Share is proven work on issued work, before it is recorded.
+type Share struct {
+	// Hash is the hash of the canonical 80-byte header: the share's identity.
+	Hash chainhash.Hash
+	// PreviousBlock and Height place the block that it would be.
+	PreviousBlock chainhash.Hash
+	Height        int32
+	// Account and Worker are credited.
+	Account Account
+	Worker  string
+	// Target is the share target issued with the work, which alone decides the share's weight.
+	Target Target
+	// Time is when the submission had arrived.
+	Time time.Time
+	// Block reports whether the hash meets the network target.
+	Block bool
+	// Value is what the coinbase pays in total, in satoshis.
+	Value int64
+}

@@ -1,0 +1,135 @@
+package gbt
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/btcsuite/btcd/blockchain"
+	"github.com/btcsuite/btcd/chainhash/v2"
+)
+
+// ErrTarget matches every error about a malformed target, bits or difficulty.
+var ErrTarget = errors.New("invalid target")
+
+// Target is a 256-bit threshold in big-endian bytes: a header meets it if its hash, read as a
+// number, is not above it. The zero Target is met by nothing.
+type Target [32]byte
+
+// ParseTarget reads a target as templates carry it: 64 hexadecimal digits, big-endian (BIP 23,
+// Basic Pool Extensions). Shorter text is padded with zeros in front.
+func ParseTarget(s string) (Target, error) {
+	var t Target
+	if len(s) == 0 || len(s) > 2*len(t) {
+		return t, fmt.Errorf("%w: want up to 64 hexadecimal digits", ErrTarget)
+	}
+	if len(s)%2 == 1 {
+		s = "0" + s
+	}
+	raw, err := hex.DecodeString(s)
+	if err != nil {
+		return t, fmt.Errorf("%w: %w", ErrTarget, err)
+	}
+	copy(t[len(t)-len(raw):], raw)
+	return t, nil
+}
+
+// TargetFromBits expands the compact form that block headers carry. Negative and overflowing
+// forms are errors, as in Bitcoin Core's arith_uint256::SetCompact.
+func TargetFromBits(bits uint32) (Target, error) {
+	n := blockchain.CompactToBig(bits)
+	if n.Sign() <= 0 || n.BitLen() > 256 {
+		return Target{}, fmt.Errorf("%w: bits %08x", ErrTarget, bits)
+	}
+	return targetFromBig(n), nil
+}
+
+// TargetFromDifficulty returns the target of a share difficulty: difficulty 1 is the highest
+// target of mainnet, 0x1d00ffff. It is the largest target that is at least as hard.
+func TargetFromDifficulty(difficulty float64) (Target, error) {
+	if !(difficulty > 0) || difficulty > 1e60 || difficulty < 1e-9 {
+		return Target{}, fmt.Errorf("%w: difficulty %g", ErrTarget, difficulty)
+	}
+	quotient, _ := new(big.Float).SetPrec(256).Quo(
+		new(big.Float).SetInt(difficultyOne()), big.NewFloat(difficulty)).Int(nil)
+	if quotient.BitLen() > 256 {
+		quotient = maxTarget()
+	}
+	if quotient.Sign() == 0 {
+		return Target{}, fmt.Errorf("%w: difficulty %g", ErrTarget, difficulty)
+	}
+	return targetFromBig(quotient), nil
+}
+
+// difficultyOne is the target of difficulty 1.
+func difficultyOne() *big.Int { return blockchain.CompactToBig(0x1d00ffff) }
+
+func maxTarget() *big.Int {
+	return new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1))
+}
+
+func targetFromBig(n *big.Int) Target {
+	var t Target
+	n.FillBytes(t[:])
+	return t
+}
+
+// Big returns the target as a number.
+func (t Target) Big() *big.Int { return new(big.Int).SetBytes(t[:]) }
+
+// Bits returns the compact form, rounded down to what it can express: a harder target or the same.
+func (t Target) Bits() uint32 { return blockchain.BigToCompact(t.Big()) }
+
+// Round returns the largest target not above t that the compact form can express.
+func (t Target) Round() Target {
+	if t == (Target{}) {
+		return t
+	}
+	return targetFromBig(blockchain.CompactToBig(t.Bits()))
+}
+
+// String returns 64 hexadecimal digits, big-endian.
+func (t Target) String() string { return hex.EncodeToString(t[:]) }
+
+// Cmp returns -1, 0 or 1 as t is below (harder than), equal to or above (easier than) other.
+func (t Target) Cmp(other Target) int {
+	for i := range t {
+		switch {
+		case t[i] < other[i]:
+			return -1
+		case t[i] > other[i]:
+			return 1
+		}
+	}
+	return 0
+}
+
+// MetBy reports whether a header with this hash meets the target.
+func (t Target) MetBy(hash chainhash.Hash) bool {
+	for i := range t {
+		switch h := hash[len(hash)-1-i]; {
+		case h < t[i]:
+			return true
+		case h > t[i]:
+			return false
+		}
+	}
+	return true
+}
+
+// Work returns the expected number of hashes to meet the target, floor(2^256 / (target+1)): the
+// weight of a share that was issued with it.
+func (t Target) Work() *big.Int {
+	n := new(big.Int).Lsh(big.NewInt(1), 256)
+	return n.Div(n, new(big.Int).Add(t.Big(), big.NewInt(1)))
+}
+
+// Difficulty returns the target relative to difficulty 1. It is for display only: it is rounded.
+func (t Target) Difficulty() float64 {
+	if t == (Target{}) {
+		return 0
+	}
+	d, _ := new(big.Float).Quo(new(big.Float).SetInt(difficultyOne()), new(big.Float).SetInt(t.Big())).Float64()
+	return d
+}

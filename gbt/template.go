@@ -1,0 +1,79 @@
+package gbt
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+)
+
+// Template is a node's proposal for the next block, fitted to the pool's coinbase and numbered by
+// the Feed. It never changes once published; nobody may modify what its fields refer to.
+type Template struct {
+	// Seq is the template's number: the Feed's numbers only grow, over restarts too.
+	Seq uint64
+	// Node is the name of the node that proposed it.
+	Node string
+	// Received is when the node's answer arrived.
+	Received time.Time
+
+	PreviousBlock chainhash.Hash
+	Height        int32 // of the block to be found
+	Version       int32
+	Bits          uint32
+	// NetworkTarget is Bits expanded: the target of a block ("fulltarget").
+	NetworkTarget Target
+	CurTime       int64 // the node's time for the header when it answered
+	MinTime       int64 // the lowest time that the header may carry
+	// Value is what the coinbase may claim: the subsidy and Fees, in satoshis.
+	Value int64
+	// Fees is the sum of the transactions' fees in satoshis; exact only if FeesKnown.
+	Fees      int64
+	FeesKnown bool
+
+	// Rules are the active deployments as the node named them, prefixes included (BIP 9).
+	Rules       []string
+	VBAvailable map[string]int
+	VBRequired  uint32
+
+	// The block's limits: bytes, BIP 141 sigop cost, weight units.
+	SizeLimit, SigopLimit, WeightLimit int64
+
+	// Transactions are all but the coinbase, in block order.
+	Transactions []Transaction
+	// Branch links the coinbase's txid to the merkle root: the transaction set's name.
+	Branch []chainhash.Hash
+	// WitnessCommitment is the scriptPubKey of the commitment output (BIP 141) for these
+	// transactions; nil if no transaction has a witness.
+	WitnessCommitment []byte
+	// Dropped counts the node's transactions that were left out to make room for the coinbase.
+	Dropped int
+
+	// identity is the same for two answers of a node that lead to the same work.
+	identity [sha256.Size]byte
+	// body is the transactions' bytes one after another, as they follow the coinbase in a block.
+	body []byte
+	// coinbase is the coinbase transaction of all work on the template, but for its token.
+	coinbase skeleton
+	// tail is the rendered JSON that all work on the template shares.
+	tail []byte
+	// witnessFree is the same template for clients without segwit, made when first needed.
+	witnessFree func() (*Template, error)
+}
+
+// Transaction is one transaction of a template.
+type Transaction struct {
+	// Raw is the transaction as serialised with its witness, if it has one.
+	Raw []byte
+	// TxID and Hash identify it without and with its witness (txid and wtxid).
+	TxID, Hash chainhash.Hash
+	// Depends are the positions in Template.Transactions, from 0, of those that this one spends.
+	Depends []int
+	Fee     int64 // satoshis; meaningful only if FeeKnown
+	Sigops  int64 // BIP 141 sigop cost
+	Weight  int64 // weight units
+	// FeeKnown reports whether the node told the fee (BIP 22: an absent fee is unknown, not 0).
+	FeeKnown bool
+	// Required transactions must stay in the block (BIP 22).
+	Required bool
+}

@@ -1,0 +1,36 @@
+package gbt
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrUnavailable matches errors that a retry cures: there is no template to give work on. The
+// error's text says why.
+var ErrUnavailable = errors.New("no block template available")
+
+// ErrClosed says that the feed has ended because the program shuts down. It matches
+// ErrUnavailable.
+var ErrClosed = fmt.Errorf("%w: the pool is shutting down", ErrUnavailable)
+
+// Work is a template as issued once to one account. It is immutable.
+type Work struct {
+	// Template is what the work was made of.
+	Template *Template
+	// ID is the workid: characters of the URL-safe base64 alphabet.
+	ID string
+	// Target is the share target.
+	Target Target
+	// Coinbase is the coinbase transaction, serialised without witness. Its scriptSig is unique
+	// to this work.
+	Coinbase []byte
+	// CurTime is the time for the header and MaxTime the latest that it may carry, in Unix seconds.
+	CurTime, MaxTime int64
+	// head is the JSON that is particular to this work.
+	head []byte
+}
+
+// Result returns the getblocktemplate result as two pieces of JSON text: head is particular to
+// this work and small, tail is shared by all work on the template and large. The result is the
+// two in turn. Neither may be modified.
+func (w *Work) Result() (head, tail []byte) { return w.head, w.Template.tail }

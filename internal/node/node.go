@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/gbtpool/gbtpool/gbt"
+)
+
+// Node is one full node. Every method honours its context and is safe for concurrent use.
+type Node interface {
+	// Name tells the node from the others in logs and metrics; it holds no secret.
+	Name() string
+	Chain
+	Miner
+}
+
+// Chain is what a node knows of its best chain.
+type Chain interface {
+	// Info reports the node's kind, chain and health.
+	Info(ctx context.Context) (Info, error)
+	// BestBlock returns the hash of the tip of the best chain. It is cheap.
+	BestBlock(ctx context.Context) (chainhash.Hash, error)
+	// Header returns a block header that the node knows, on the best chain or not; an error that
+	// matches ErrUnknownBlock if it knows none.
+	Header(ctx context.Context, hash chainhash.Hash) (Header, error)
+}
+
+// Miner is what a node does for miners.
+type Miner interface {
+	// Template returns a getblocktemplate result as the node sent it. A non-empty longPollID
+	// makes it wait until the template which that id names should be replaced (BIP 22, Long
+	// Polling); the caller's context is its only limit then.
+	Template(ctx context.Context, longPollID string) (json.RawMessage, error)
+	// Propose checks a serialised block except for its proof of work (BIP 23, Block Proposal).
+	// The empty Reason means valid.
+	Propose(ctx context.Context, block []byte) (gbt.Reason, error)
+	// SubmitBlock offers a serialised block. The empty Reason means that the node accepted it;
+	// gbt.Duplicate that it had it already.
+	SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error)
+}
+
+// Kind is a node's software.
+type Kind string
+
+// The kinds of node that are told apart.
+const (
+	Core   Kind = "core"
+	Knots  Kind = "knots"
+	Btcd   Kind = "btcd"
+	Devnet Kind = "devnet"
+	Other  Kind = "other"
+)
+
+// Info is a node's account of itself.
+type Info struct {
+	Kind    Kind
+	Version string // as the node calls itself, such as "/Satoshi:31.0.0/"
+	// Chain is the chain in Bitcoin Core's words: main, test, testnet4, signet, regtest, or simnet.
+	Chain   string
+	Height  int32 // of the best block
+	Headers int32 // height of the best header known
+	Best    chainhash.Hash
+	// InitialDownload is true while the node is catching up with the network.
+	InitialDownload bool
+	// Progress estimates how much of the chain is verified, from 0 to 1.
+	Progress float64
+	Peers    int
+	// NetworkHashPS is the network's hash rate as the node estimates it, in hashes per second; 0
+	// where it cannot say.
+	NetworkHashPS float64
+}
+
+// Header is a block header with its place in the chain.
+type Header struct {
+	Hash     chainhash.Hash
+	Previous chainhash.Hash // zero for the genesis block
+	Height   int32
+	Bits     uint32
+	Time     time.Time
+	// Confirmations counts the blocks from this one to the tip of the best chain, 1 at the tip;
+	// -1 for a block that is not on the best chain.
+	Confirmations int64
+}
