@@ -2,7 +2,6 @@
 GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 60s
-VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: demo build test lint bench fuzz
 
@@ -12,7 +11,7 @@ demo:
 
 ## build: bin/gbtpool, static
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/gbtpool ./cmd/gbtpool
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/gbtpool ./cmd/gbtpool
 
 ## test: everything, with the race detector
 test:

@@ -41,11 +41,8 @@ func ParseUser(user string, chain *chaincfg.Params) (account Account, worker str
 		return Account{}, "", fmt.Errorf("%w: the worker name after the dot may hold printable ASCII only", ErrUser)
 	}
 	addr, err := address.DecodeAddress(name, chain)
-	if err != nil {
+	if err != nil || !addr.IsForNet(chain) {
 		return Account{}, "", fmt.Errorf("%w: %q is not an address on %s: %s", ErrUser, clip(name), chain.Name, addressFault(name, chain, err))
-	}
-	if !addr.IsForNet(chain) {
-		return Account{}, "", fmt.Errorf("%w: %q is an address of another network than %s", ErrUser, name, chain.Name)
 	}
 	switch addr.(type) {
 	case *address.AddressPubKeyHash, *address.AddressScriptHash, *address.AddressWitnessPubKeyHash,
@@ -60,7 +57,8 @@ func ParseUser(user string, chain *chaincfg.Params) (account Account, worker str
 	return Account{Address: addr.EncodeAddress(), Script: string(script)}, worker, nil
 }
 
-// addressFault says why a name is no address here: of another network if it is one there.
+// addressFault says why a name is no address on chain, given what decoding it there returned: that
+// it is one on another chain, if so.
 func addressFault(name string, chain *chaincfg.Params, err error) string {
 	others := []*chaincfg.Params{
 		&chaincfg.MainNetParams, &chaincfg.TestNet3Params, &chaincfg.RegressionNetParams, &chaincfg.SimNetParams,
@@ -72,6 +70,9 @@ func addressFault(name string, chain *chaincfg.Params, err error) string {
 		if addr, err := address.DecodeAddress(name, other); err == nil && addr.IsForNet(other) {
 			return "it belongs to " + other.Name
 		}
+	}
+	if err == nil {
+		return "it belongs to another chain"
 	}
 	return err.Error()
 }

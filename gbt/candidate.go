@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -14,8 +15,6 @@ import (
 type candidate struct {
 	header wire.BlockHeader
 	hash   chainhash.Hash
-	// raw is the submission's bytes; until readBody only the header's.
-	raw []byte
 	// count is the number of transactions that the block claims to hold.
 	count    uint64
 	coinbase coinbaseTx
@@ -38,7 +37,7 @@ func readHeader(data string) (*candidate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the header is not hexadecimal: %w", err)
 	}
-	c := &candidate{raw: raw, hash: doubleHash(raw)}
+	c := &candidate{hash: doubleHash(raw)}
 	if err := c.header.Deserialize(bytes.NewReader(raw)); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
@@ -51,7 +50,6 @@ func (c *candidate) readBody(data string) error {
 	if err != nil {
 		return fmt.Errorf("the block is not hexadecimal: %w", err)
 	}
-	c.raw = raw
 	r := bytes.NewReader(raw[wire.MaxBlockHeaderPayload:])
 	if c.count, err = wire.ReadVarInt(r, 0); err != nil {
 		return fmt.Errorf("transaction count: %w", err)
@@ -84,20 +82,52 @@ func (c *candidate) transactions() ([]Transaction, error) {
 	return txs, nil
 }
 
-// block returns the block as it goes to the nodes, with body in place of what the miner left out
-// and with the coinbase's witness, which miners leave out.
-func (c *candidate) block(body []byte) []byte {
-	if !c.abbreviated() {
-		body = c.rest
+// block returns the block as it goes to the nodes. Where one of templates has the transactions
+// that the merkle root commits to, they go before what the miner sent, or left out, of them.
+func (c *candidate) block(templates []*Template) ([]byte, error) {
+	txid := c.coinbase.txid()
+	for _, t := range templates {
+		if t.PreviousBlock != c.header.PrevBlock {
+			continue
+		}
+		forms := []form{formWhole}
+		if c.abbreviated() {
+			forms = append(forms, formWitnessFree) // it can take time to make, so only if nothing else helps
+		}
+		for _, f := range forms {
+			if t, err := t.ofForm(f); err == nil && MerkleRoot(txid, t.Branch) == c.header.MerkleRoot {
+				return serializeBlock(&c.header, &c.coinbase, uint64(len(t.Transactions))+1, t.body)
+			}
+		}
 	}
-	coinbase := c.coinbase.whole()
-	out := bytes.NewBuffer(make([]byte, 0, wire.MaxBlockHeaderPayload+wire.MaxVarIntPayload+len(coinbase)+len(body)))
-	out.Write(c.raw[:wire.MaxBlockHeaderPayload])
-	// Writing to a buffer cannot fail.
-	_ = wire.WriteVarInt(out, 0, c.count)
-	out.Write(coinbase)
+	if c.abbreviated() {
+		return nil, errors.New("no remembered template has the transactions that the block left out")
+	}
+	return serializeBlock(&c.header, &c.coinbase, c.count, c.rest)
+}
+
+// block returns a block of t's transactions that only lacks its proof of work.
+func (t *Template) block(coinbase *coinbaseTx, at int64) ([]byte, error) {
+	return serializeBlock(&wire.BlockHeader{
+		Version: t.Version, PrevBlock: t.PreviousBlock, Bits: t.Bits, Timestamp: time.Unix(at, 0),
+		MerkleRoot: MerkleRoot(coinbase.txid(), t.Branch),
+	}, coinbase, uint64(len(t.Transactions))+1, t.body)
+}
+
+// serializeBlock returns a block of count transactions: coinbase, to which the witness is added
+// that miners leave out, and body.
+func serializeBlock(header *wire.BlockHeader, coinbase *coinbaseTx, count uint64, body []byte) ([]byte, error) {
+	first := coinbase.whole()
+	out := bytes.NewBuffer(make([]byte, 0, wire.MaxBlockHeaderPayload+wire.MaxVarIntPayload+len(first)+len(body)))
+	if err := header.Serialize(out); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	if err := wire.WriteVarInt(out, 0, count); err != nil {
+		return nil, fmt.Errorf("transaction count: %w", err)
+	}
+	out.Write(first)
 	out.Write(body)
-	return out.Bytes()
+	return out.Bytes(), nil
 }
 
 // findToken returns the token in the coinbase's scriptSig, which follows the height.

@@ -206,3 +206,48 @@ func (c *coinbaseTx) whole() []byte {
 	raw = append(raw, coinbaseWitness...)
 	return append(raw, c.bare[len(c.bare)-4:]...)
 }
+
+// check compares a submitted coinbase with the issued one: the miner may append to the scriptSig,
+// and may repeat the commitment as the last output, because clients that follow BIP 145 add one.
+func (s *skeleton) check(got *coinbaseTx, commitment []byte) error {
+	prefix := s.raw[scriptSigOffset+1 : scriptSigOffset+1+s.prefix]
+	switch {
+	case len(got.scriptSig) > maxScriptSig:
+		return reject(BadCbLength, "the coinbase has %d bytes, more than %d", len(got.scriptSig), maxScriptSig)
+	case !begins(got.scriptSig, prefix, s.token-scriptSigOffset-1):
+		return reject(BadCbPrefix, "the coinbase does not begin as it was issued")
+	case len(got.witness) != 0 && (len(got.witness) != 1 || !bytes.Equal(got.witness[0], []byte(coinbaseWitness)[2:])):
+		return reject(BadTxns, "the coinbase's witness is not 32 zero bytes")
+	}
+	want := s.raw[scriptSigOffset+1+s.prefix:]
+	tail := got.bare[got.outputs-4:] // the sequence comes before the outputs
+	if bytes.Equal(got.bare[:scriptSigOffset], s.raw[:scriptSigOffset]) &&
+		(bytes.Equal(tail, want) || bytes.Equal(tail, repeatCommitment(want, commitment))) {
+		return nil
+	}
+	return reject(BadTxns, "the coinbase's outputs, sequence or lock time are not those of this work")
+}
+
+// repeatCommitment returns the end of a coinbase, sequence to lock time, with one more output: the
+// commitment again.
+func repeatCommitment(end, commitment []byte) []byte {
+	const sequence, lockTime = 4, 4
+	// With 252 outputs the count would grow by two bytes; nobody repeats a commitment then.
+	if commitment == nil || end[sequence] >= 0xfc {
+		return end
+	}
+	out := make([]byte, 0, len(end)+8+1+len(commitment))
+	out = append(out, end[:sequence]...)
+	out = append(out, end[sequence]+1)
+	out = append(out, end[sequence+1:len(end)-lockTime]...)
+	out = append(out, 0, 0, 0, 0, 0, 0, 0, 0, byte(len(commitment)))
+	out = append(out, commitment...)
+	return append(out, end[len(end)-lockTime:]...)
+}
+
+// begins reports whether script begins with prefix but for the token that prefix has at offset.
+func begins(script, prefix []byte, offset int) bool {
+	return len(script) >= len(prefix) &&
+		bytes.Equal(script[:offset], prefix[:offset]) &&
+		bytes.Equal(script[offset+tokenSize:len(prefix)], prefix[offset+tokenSize:])
+}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/btcsuite/btcd/blockchain"
 	"github.com/btcsuite/btcd/btcutil/v2"
@@ -82,9 +81,9 @@ func ParseTemplate(raw []byte) (*Template, error) {
 		t.Transactions[i] = tx
 		t.Fees += tx.Fee
 		t.FeesKnown = t.FeesKnown && tx.FeeKnown
-	}
-	if t.FeesKnown && t.Fees > t.Value {
-		return nil, fmt.Errorf("%w: fees of %d sat exceed the coinbase value of %d sat", ErrTemplate, t.Fees, t.Value)
+		if t.Fees > t.Value { // at each step, so that the sum cannot overflow
+			return nil, fmt.Errorf("%w: fees of %d sat exceed the coinbase value of %d sat", ErrTemplate, t.Fees, t.Value)
+		}
 	}
 	t.summarise()
 	t.identify()
@@ -250,19 +249,6 @@ func (t *Template) identify() {
 		h.Write(t.Transactions[i].Hash[:])
 	}
 	h.Sum(t.identity[:0])
-}
-
-// HeaderTime returns the time for a header at a given moment: the node's clock at that moment, as
-// far as its answer told, and never below MinTime.
-func (t *Template) HeaderTime(now time.Time) int64 {
-	elapsed := max(0, now.Sub(t.Received))
-	return max(t.MinTime, t.CurTime+int64(elapsed/time.Second))
-}
-
-// LongPollID names the event that a long poll for this template waits on: its replacement. It is
-// the previous block's hash followed by the template's number, so it is never used again.
-func (t *Template) LongPollID() string {
-	return t.PreviousBlock.String() + strconv.FormatUint(t.Seq, 10)
 }
 
 func orDefault(n, fallback int64) int64 {

@@ -1,7 +1,6 @@
 package gbt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,6 +98,10 @@ func (f *Feed) take(ctx context.Context, news News) {
 	err := news.Err
 	if news.Template != nil {
 		err = f.prepare(ctx, &next, news)
+		if err != nil && old.err == nil && old.template.PreviousBlock == next.tip {
+			f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "keep the last template, the new one is unusable", slog.Any("error", err))
+			err = nil
+		}
 	} else if err == nil {
 		err = errors.New("the nodes propose no template")
 	}
@@ -130,9 +133,9 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 		return fmt.Errorf("node %s: %w", news.Node, err)
 	}
 	t.Seq = f.nextSeq(next.template)
-	t.witnessFree = sync.OnceValues(func() (*Template, error) { return f.reduce(t) })
+	t.witnessFree = f.reducer(t)
 	next.template = t
-	next.recent = remember(t, next.recent)
+	next.recent = f.remember(t, next.recent)
 	f.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "template",
 		slog.Uint64("seq", t.Seq), slog.String("node", t.Node), slog.Int("height", int(t.Height)),
 		slog.String("previous", t.PreviousBlock.String()), slog.Int("transactions", len(t.Transactions)),
@@ -143,12 +146,13 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 
 // remember returns the templates to judge work by: t and the newest of recent, which lose the
 // rendered answer that nobody asks for any more.
-func remember(t *Template, recent []*Template) []*Template {
+func (f *Feed) remember(t *Template, recent []*Template) []*Template {
 	out := append(make([]*Template, 0, keepTemplates), t)
 	for _, old := range recent[:min(len(recent), keepTemplates-1)] {
 		if old.tail != nil {
 			retired := *old
 			retired.tail = nil
+			retired.witnessFree = f.reducer(&retired) // the old one would hold on to the whole of old
 			old = &retired
 		}
 		out = append(out, old)
@@ -193,6 +197,11 @@ func (f *Feed) skeleton(t *Template) (skeleton, error) {
 	return newSkeleton(t.Height, f.cfg.Tag, outputs, t.WitnessCommitment)
 }
 
+// reducer returns a function that makes the witness-free form of t at its first call.
+func (f *Feed) reducer(t *Template) func() (*Template, error) {
+	return sync.OnceValues(func() (*Template, error) { return f.reduce(t) })
+}
+
 // reduce makes the witness-free form of a published template.
 func (f *Feed) reduce(t *Template) (*Template, error) {
 	free, err := t.withoutWitnesses()
@@ -202,15 +211,20 @@ func (f *Feed) reduce(t *Template) (*Template, error) {
 	return f.finish(free)
 }
 
-// setErr notes in next whether there is work to give, and logs when that changes.
+// setErr notes in next whether there is work to give, and logs when that changes. That a node is
+// making a template on a new block is no trouble; that its template is of no use is.
 func (f *Feed) setErr(ctx context.Context, old, next *feedState, err error) {
 	next.err = err
+	level := slog.LevelDebug
+	if errors.Is(err, ErrTemplate) {
+		level = slog.LevelWarn
+	}
 	switch {
 	case err != nil && old.err == nil:
 		next.errSince = f.cfg.Now()
-		f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "no template", slog.Any("error", err))
+		f.cfg.Log.LogAttrs(ctx, level, "no template", slog.Any("error", err))
 	case err != nil && err.Error() != old.err.Error():
-		f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "still no template", slog.Any("error", err))
+		f.cfg.Log.LogAttrs(ctx, level, "still no template", slog.Any("error", err))
 	case err == nil && old.err != nil && next.template == old.template:
 		f.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "template is good again")
 	}
@@ -233,7 +247,10 @@ func (f *Feed) close() {
 // Current returns the template in force, or an error that matches ErrUnavailable.
 func (f *Feed) Current() (*Template, error) {
 	s := f.state.Load()
-	return s.template, s.unavailable()
+	if err := s.unavailable(); err != nil {
+		return nil, err
+	}
+	return s.template, nil
 }
 
 func (s *feedState) unavailable() error {
@@ -261,9 +278,7 @@ func (f *Feed) Wait(ctx context.Context, longPollID string) error {
 			if left <= 0 {
 				return s.unavailable()
 			}
-			timer := time.NewTimer(left)
-			defer timer.Stop()
-			patience = timer.C
+			patience = time.After(left)
 		}
 		select {
 		case <-s.changed:
@@ -274,10 +289,10 @@ func (f *Feed) Wait(ctx context.Context, longPollID string) error {
 	}
 }
 
-// find returns the template of that number if it is remembered.
-func (s *feedState) find(seq uint64) (*Template, bool) {
+// find returns the template on a previous block that a token marks, if it is remembered.
+func (s *feedState) find(previous chainhash.Hash, mark uint64) (*Template, bool) {
 	for _, t := range s.recent {
-		if t.Seq == seq {
+		if t.PreviousBlock == previous && t.mark() == mark {
 			return t, true
 		}
 	}
@@ -292,23 +307,4 @@ func (s *feedState) onBlock(previous chainhash.Hash) (*Template, bool) {
 		}
 	}
 	return nil, false
-}
-
-// ofForm returns a published template in the form that work was issued in.
-func (t *Template) ofForm(f form) (*Template, error) {
-	switch f {
-	case formWhole:
-		return t, nil
-	case formWitnessFree:
-		return t.witnessFree()
-	default:
-		return nil, fmt.Errorf("%w: form %d", ErrTemplate, f)
-	}
-}
-
-// begins reports whether script begins with prefix but for the token that prefix has at offset.
-func begins(script, prefix []byte, offset int) bool {
-	return len(script) >= len(prefix) &&
-		bytes.Equal(script[:offset], prefix[:offset]) &&
-		bytes.Equal(script[offset+tokenSize:len(prefix)], prefix[offset+tokenSize:])
 }

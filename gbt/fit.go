@@ -17,7 +17,7 @@ const headerSize = wire.MaxBlockHeaderPayload + 3
 
 // fit returns t with room for a coinbase that takes r: unchanged if it has the room, else without
 // transactions from its end, and without those that depend on them. Only transactions that use
-// what is short are dropped. A required transaction is never dropped by itself.
+// what is short are dropped, and none that is required or that a required one depends on.
 func (t *Template) fit(r reserve) (*Template, error) {
 	need := r
 	need.weight += headerSize * blockchain.WitnessScaleFactor
@@ -33,10 +33,17 @@ func (t *Template) fit(r reserve) (*Template, error) {
 		return t, nil
 	}
 	dropped := make([]bool, len(t.Transactions))
+	kept := make([]bool, len(t.Transactions)) // because it, or one that depends on it, is required
 	children := t.children()
 	for i, tx := range slices.Backward(t.Transactions) {
+		if kept[i] = kept[i] || tx.Required; kept[i] {
+			for _, parent := range tx.Depends {
+				kept[parent] = true
+			}
+			continue
+		}
 		helps := over.weight > 0 || over.size > 0 || over.sigops > 0 && tx.Sigops > 0
-		if helps && !dropped[i] && !t.anyRequired(i, children) {
+		if helps {
 			t.drop(i, children, dropped, &over)
 		}
 	}
@@ -56,13 +63,6 @@ func (t *Template) children() [][]int {
 		}
 	}
 	return children
-}
-
-// anyRequired reports whether the transaction at i or one that depends on it must stay.
-func (t *Template) anyRequired(i int, children [][]int) bool {
-	return t.Transactions[i].Required || slices.ContainsFunc(children[i], func(child int) bool {
-		return t.anyRequired(child, children)
-	})
 }
 
 // drop marks the transaction at i and those that depend on it, and takes what they use off over.

@@ -87,7 +87,7 @@ func (i *Issuer) Issue(account Account, req TemplateRequest) (*Work, error) {
 	now := i.cfg.Now()
 	target := i.target(t, &req)
 	tok := i.sealer.seal(terms{
-		form: f, seq: t.Seq, issued: now, target: target, value: t.Value, nonce: i.nonce.Add(1),
+		form: f, template: t.mark(), issued: now, target: target, value: t.Value, nonce: i.nonce.Add(1),
 	}, t.PreviousBlock, account)
 	w := &Work{
 		Template: t, ID: tok.String(), Target: target,

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
 // rollableVersionBits may be set by miners as they like (BIP 320).
@@ -70,21 +72,18 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 	if err != nil {
 		return Verdict{Reason: Rejected, Detail: err.Error()}
 	}
-	v := Verdict{Hash: c.hash}
-	network, known := state.networkTarget(c)
-	v.Block = known && network.MetBy(c.hash)
+	v := Verdict{Hash: c.hash, Block: state.networkTarget(c, j.cfg.Easiest).MetBy(c.hash)}
 	if !v.Block && !j.cfg.Easiest.MetBy(c.hash) {
 		return v.rejected(reject(HighHash, "the hash is above the easiest share target %s", j.cfg.Easiest))
 	}
-	if err := c.readBody(s.Data); err != nil {
-		if v.Block {
-			j.alarm(ctx, s, c, err)
-		}
+	err = c.readBody(s.Data)
+	if v.Block {
+		v.BlockReason, v.BlockErr = j.offer(ctx, state, s, c, err)
+	}
+	if err != nil {
 		return v.rejected(reject(Rejected, "%s", err))
 	}
-	offered := j.offer(ctx, state, s, c, &v)
-	share, err := j.rule(ctx, state, s, c)
-	offered()
+	share, err := j.rule(ctx, state, s, c, &v)
 	switch {
 	case errors.Is(err, ErrUnavailable):
 		v.Err = err
@@ -92,6 +91,7 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 	case err != nil:
 		return v.rejected(err)
 	case v.BlockReason != "" && !valid(v.BlockReason):
+		j.alarm(ctx, s, c, fmt.Errorf("the nodes refuse what was found to be good work: %s", v.BlockReason))
 		return v.rejected(reject(v.BlockReason, "a full node refused the block"))
 	}
 	share.Block = v.Block
@@ -112,79 +112,70 @@ func (v Verdict) rejected(err error) Verdict {
 // valid reports whether a node's reason means that the block is valid but not, or not yet, the
 // best one.
 func valid(reason Reason) bool {
-	return reason == Duplicate || strings.HasPrefix(string(reason), "inconclusive") ||
-		reason == "duplicate-inconclusive"
+	return reason == Duplicate || reason == "duplicate-inconclusive" || strings.HasPrefix(string(reason), string(inconclusive))
 }
 
-// networkTarget returns the target of a block where c wants to stand: as the template on its
-// previous block says, or the newest template for a previous block that is not remembered.
-func (s *feedState) networkTarget(c *candidate) (Target, bool) {
-	if t, ok := s.onBlock(c.header.PrevBlock); ok {
-		return t.NetworkTarget, true
-	}
-	if s.template != nil {
-		return s.template.NetworkTarget, true
-	}
-	return Target{}, false
-}
-
-// offer hands c to the nodes if it may be a block, and returns a function that waits for their
-// answer and puts it into v. It does so before anything is known of the submission but its header
-// hash, because a block that is late, odd or earns nobody credit is a block all the same.
-func (j *Judge) offer(ctx context.Context, state *feedState, s Submission, c *candidate, v *Verdict) (wait func()) {
-	if !v.Block {
-		return func() {}
-	}
-	body, err := state.bodyOf(c)
-	if err != nil {
-		j.alarm(ctx, s, c, err)
-		v.BlockErr = err
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// The miner may hang up; the block goes out nevertheless.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.cfg.BlockWait)
-		defer cancel()
-		v.BlockReason, v.BlockErr = j.cfg.Network.SubmitBlock(ctx, c.block(body))
-	}()
-	return func() { <-done }
-}
-
-// bodyOf returns the transactions that c left out: those of the template that its merkle root
-// commits to.
-func (s *feedState) bodyOf(c *candidate) ([]byte, error) {
-	if !c.abbreviated() {
-		return c.rest, nil
-	}
-	txid := c.coinbase.txid()
+// networkTarget returns the target of a block where c wants to stand: as the templates on its
+// previous block say, or the newest template for a previous block that is not remembered.
+func (s *feedState) networkTarget(c *candidate, easiest Target) Target {
 	for _, t := range s.recent {
-		for _, f := range []form{formWhole, formWitnessFree} {
-			t, err := t.ofForm(f)
-			if err == nil && MerkleRoot(txid, t.Branch) == c.header.MerkleRoot {
-				return t.body, nil
-			}
+		// Test networks have templates of several difficulties on one block.
+		if t.PreviousBlock == c.header.PrevBlock && t.Bits == c.header.Bits {
+			return t.NetworkTarget
 		}
 	}
-	return nil, errors.New("no remembered template has the transactions that the block left out")
+	if t, ok := s.onBlock(c.header.PrevBlock); ok {
+		return t.NetworkTarget
+	}
+	if s.template != nil {
+		return s.template.NetworkTarget
+	}
+	// Before the first template the header's own word has to do, if it costs the work of a share.
+	if claimed, err := TargetFromBits(c.header.Bits); err == nil && claimed.Cmp(easiest) < 0 {
+		return claimed
+	}
+	return easiest
 }
 
-// alarm reports what may be a block but cannot be sent.
+// offer hands c, which may be a block, to the nodes and returns their answer. It comes before
+// anything is known of the submission but its header's hash, because a block that is late, odd or
+// earns nobody credit is a block all the same. readErr is set if c could not be decoded.
+func (j *Judge) offer(ctx context.Context, state *feedState, s Submission, c *candidate, readErr error) (Reason, error) {
+	// The miner may hang up; the block goes out nevertheless.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.cfg.BlockWait)
+	defer cancel()
+	var reason Reason
+	err := readErr
+	if err == nil {
+		var block []byte
+		if block, err = c.block(state.recent); err == nil {
+			reason, err = j.cfg.Network.SubmitBlock(ctx, block)
+		}
+	}
+	if err != nil {
+		j.alarm(ctx, s, c, err)
+	}
+	return reason, err
+}
+
+// alarm reports that what may be a block has not become one.
 func (j *Judge) alarm(ctx context.Context, s Submission, c *candidate, err error) {
-	j.cfg.Log.LogAttrs(ctx, slog.LevelError, "a submission meets the network target but cannot be sent as a block",
+	j.cfg.Log.LogAttrs(ctx, slog.LevelError, "a submission meets the network target but is not accepted as a block",
 		slog.String("hash", c.hash.String()), slog.String("account", s.Account.Address),
 		slog.String("worker", s.Worker), slog.String("user_agent", s.UserAgent), slog.Any("error", err))
 }
 
-// rule decides whether c earns credit. The error is a RejectError, or matches ErrUnavailable if
-// that cannot be decided now.
-func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *candidate) (Share, error) {
+// rule decides whether c earns credit, given what the nodes said of it as a block. The error is a
+// RejectError, or matches ErrUnavailable if that cannot be decided now.
+func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *candidate, v *Verdict) (Share, error) {
+	if state.tip == (chainhash.Hash{}) {
+		return Share{}, fmt.Errorf("%w: the best block is not known yet", ErrUnavailable)
+	}
 	work, err := j.identify(state, s, c)
 	if err != nil {
 		return Share{}, err
 	}
-	t, remembered := state.find(work.seq)
+	t, remembered := state.find(c.header.PrevBlock, work.template)
 	if !remembered {
 		var ok bool
 		if t, ok = state.onBlock(c.header.PrevBlock); !ok {
@@ -197,7 +188,7 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 	if remembered {
 		err = t.checkIssued(work.form, c)
 	} else {
-		err = j.checkUnremembered(ctx, t, work, c)
+		err = j.checkUnremembered(ctx, t, work, c, v)
 	}
 	if err != nil {
 		return Share{}, err
@@ -205,6 +196,7 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 	return Share{
 		Hash: c.hash, PreviousBlock: c.header.PrevBlock, Height: t.Height,
 		Account: s.Account, Worker: s.Worker, Target: work.target, Time: s.Received, Value: work.value,
+		Transactions: int(c.count),
 	}, nil
 }
 
@@ -286,25 +278,30 @@ func (t *Template) checkIssued(f form, c *candidate) error {
 
 // checkUnremembered checks a block whose template is no longer, or was never, known here: work
 // that was issued long ago, by another gateway or before a restart. Its coinbase must pay what the
-// token says was to be paid; a node judges its transactions, once per set.
-func (j *Judge) checkUnremembered(ctx context.Context, t *Template, work terms, c *candidate) error {
+// token says was to be paid; a node judges its transactions, once per set, unless the nodes have
+// said already what they think of the whole block.
+func (j *Judge) checkUnremembered(ctx context.Context, t *Template, work terms, c *candidate, v *Verdict) error {
 	txs, err := c.transactions()
 	if err != nil {
 		return reject(BadTxns, "%s", err)
 	}
-	set := &Template{Height: t.Height, Value: work.value, Transactions: txs}
+	set := *t // for the header and the height; what follows from the transactions is replaced
+	set.Value, set.Transactions = work.value, txs
 	set.summarise()
 	if root := MerkleRoot(c.coinbase.txid(), set.Branch); root != c.header.MerkleRoot {
 		return reject(BadTxnmrklroot, "the merkle root is %s, want %s", c.header.MerkleRoot, root)
 	}
-	coinbase, err := j.cfg.Feed.skeleton(set)
+	coinbase, err := j.cfg.Feed.skeleton(&set)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if err := coinbase.check(&c.coinbase, set.WitnessCommitment); err != nil {
 		return err
 	}
-	return j.sets.check(ctx, c, set)
+	if v.Block && v.BlockErr == nil {
+		return nil
+	}
+	return j.sets.check(ctx, &set, &c.coinbase)
 }
 
 // sigops sums what the transactions count.
@@ -314,42 +311,4 @@ func (t *Template) sigops() int64 {
 		sum += t.Transactions[i].Sigops
 	}
 	return sum
-}
-
-// check compares a submitted coinbase with the issued one: the miner may append to the scriptSig,
-// and may repeat the commitment as the last output, because clients that follow BIP 145 add one.
-func (s *skeleton) check(got *coinbaseTx, commitment []byte) error {
-	prefix := s.raw[scriptSigOffset+1 : scriptSigOffset+1+s.prefix]
-	switch {
-	case len(got.scriptSig) > maxScriptSig:
-		return reject(BadCbLength, "the coinbase has %d bytes, more than %d", len(got.scriptSig), maxScriptSig)
-	case !begins(got.scriptSig, prefix, s.token-scriptSigOffset-1):
-		return reject(BadCbPrefix, "the coinbase does not begin as it was issued")
-	case len(got.witness) != 0 && (len(got.witness) != 1 || !bytes.Equal(got.witness[0], []byte(coinbaseWitness)[2:])):
-		return reject(BadTxns, "the coinbase's witness is not 32 zero bytes")
-	}
-	want := s.raw[scriptSigOffset+1+s.prefix:]
-	tail := got.bare[got.outputs-4:] // the sequence comes before the outputs
-	if bytes.Equal(got.bare[:scriptSigOffset], s.raw[:scriptSigOffset]) &&
-		(bytes.Equal(tail, want) || bytes.Equal(tail, repeatCommitment(want, commitment))) {
-		return nil
-	}
-	return reject(BadTxns, "the coinbase's outputs, sequence or lock time are not those of this work")
-}
-
-// repeatCommitment returns the end of a coinbase, sequence to lock time, with one more output: the
-// commitment again.
-func repeatCommitment(end, commitment []byte) []byte {
-	const sequence, lockTime = 4, 4
-	// With 252 outputs the count would grow by two bytes; nobody repeats a commitment then.
-	if commitment == nil || end[sequence] >= 0xfc {
-		return end
-	}
-	out := make([]byte, 0, len(end)+8+1+len(commitment))
-	out = append(out, end[:sequence]...)
-	out = append(out, end[sequence]+1)
-	out = append(out, end[sequence+1:len(end)-lockTime]...)
-	out = append(out, 0, 0, 0, 0, 0, 0, 0, 0, byte(len(commitment)))
-	out = append(out, commitment...)
-	return append(out, end[len(end)-lockTime:]...)
 }

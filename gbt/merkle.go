@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/txscript/v2"
 )
 
 // commitmentHeader begins the scriptPubKey of a witness commitment output: OP_RETURN, a push of 36
@@ -70,5 +69,5 @@ func WitnessCommitment(wtxids []chainhash.Hash) []byte {
 // last output that has it is the one that counts (BIP 141).
 func IsWitnessCommitment(script []byte) bool {
 	return len(script) >= len(commitmentHeader)+chainhash.HashSize &&
-		string(script[:len(commitmentHeader)]) == commitmentHeader && script[0] == txscript.OP_RETURN
+		string(script[:len(commitmentHeader)]) == commitmentHeader
 }

@@ -29,6 +29,10 @@ const (
 	UnknownWork    Reason = "unknown-work"
 )
 
+// inconclusive begins what Bitcoin Core says of a block or a proposal that it did not check in
+// full, because its best block is another.
+const inconclusive Reason = "inconclusive"
+
 // RejectError refuses a submission: Reason goes to the miner, Detail to the log and to whoever
 // asks why. It is how the steps of judging report.
 type RejectError struct {

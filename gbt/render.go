@@ -89,9 +89,6 @@ func (tx *Transaction) appendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-// MarshalText implements encoding.TextMarshaler with String.
-func (t Target) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
-
 // servedRules returns the rules as clients must see them: segwit carries the '!' prefix exactly
 // when transactions have witnesses (BIP 145, Block Template), whatever the node said of it.
 func (t *Template) servedRules() []string {

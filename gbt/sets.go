@@ -5,13 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"sync"
-
-	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
-// maxCheckedSets bounds how many transaction sets a setChecker remembers. Sets come from work
-// issued elsewhere on the same previous block, so there are few.
+// maxCheckedSets bounds how many answers a setChecker remembers. Sets come from work issued
+// elsewhere on the same previous block, so there are few.
 const maxCheckedSets = 256
 
 // setChecker has a full node check transaction sets that no template here vouches for, each once
@@ -19,13 +18,10 @@ const maxCheckedSets = 256
 type setChecker struct {
 	network Network
 	mu      sync.Mutex
-	// previous is the block on which the checked sets stand; another empties the memory. Both are
-	// held by mu.
-	previous chainhash.Hash
-	checks   map[setKey]*setCheck
+	checks  map[setKey]*setCheck // held by mu
 }
 
-// setKey names a transaction set together with what its coinbase claims.
+// setKey names all that a node's answer depends on.
 type setKey [sha256.Size]byte
 
 // setCheck is one question to a node; its answer stands once done is closed.
@@ -39,15 +35,16 @@ func newSetChecker(network Network) *setChecker {
 	return &setChecker{network: network, checks: make(map[setKey]*setCheck)}
 }
 
-// check asks a node whether c, which holds set, is valid but for its proof of work. The error is a
-// RejectError, or matches ErrUnavailable if no node could say.
-func (s *setChecker) check(ctx context.Context, c *candidate, set *Template) error {
-	key := keyOf(c, set)
-	check, mine := s.claim(c.header.PrevBlock, key)
+// check asks a node whether a block of set with this coinbase is valid but for its proof of work.
+// The header is set's: what the miner chose of its own was checked before, and must not decide on
+// what others submit. The error is a RejectError, or matches ErrUnavailable if no node could say.
+func (s *setChecker) check(ctx context.Context, set *Template, coinbase *coinbaseTx) error {
+	key := keyOf(set, coinbase)
+	check, mine := s.claim(key)
 	if mine {
-		check.reason, check.err = s.network.Propose(context.WithoutCancel(ctx), c.block(nil))
-		if check.err != nil {
-			s.forget(key) // the next submission asks again
+		check.reason, check.err = s.propose(context.WithoutCancel(ctx), set, coinbase)
+		if check.err != nil || check.late() {
+			s.forget(key) // that says nothing of the set, so the next submission asks again
 		}
 		close(check.done)
 	}
@@ -59,22 +56,36 @@ func (s *setChecker) check(ctx context.Context, c *candidate, set *Template) err
 	switch {
 	case check.err != nil:
 		return fmt.Errorf("%w: no node could check the transactions: %w", ErrUnavailable, check.err)
+	case check.late():
+		return reject(StalePrevblk, "a full node has another best block: %s", check.reason)
 	case check.reason != "":
 		return reject(check.reason, "a full node refuses the transactions")
 	}
 	return nil
 }
 
+func (s *setChecker) propose(ctx context.Context, set *Template, coinbase *coinbaseTx) (Reason, error) {
+	block, err := set.block(coinbase, set.CurTime)
+	if err != nil {
+		return "", err
+	}
+	return s.network.Propose(ctx, block)
+}
+
+// late reports whether the node did not check the set because its best block is another.
+func (c *setCheck) late() bool {
+	return c.reason == BadPrevblk || strings.HasPrefix(string(c.reason), string(inconclusive))
+}
+
 // claim returns the check for key and whether the caller has to carry it out.
-func (s *setChecker) claim(previous chainhash.Hash, key setKey) (check *setCheck, mine bool) {
+func (s *setChecker) claim(key setKey) (check *setCheck, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if previous != s.previous || len(s.checks) >= maxCheckedSets {
-		s.previous = previous
-		clear(s.checks)
-	}
 	if check, ok := s.checks[key]; ok {
 		return check, false
+	}
+	if len(s.checks) >= maxCheckedSets {
+		clear(s.checks)
 	}
 	check = &setCheck{done: make(chan struct{})}
 	s.checks[key] = check
@@ -88,13 +99,13 @@ func (s *setChecker) forget(key setKey) {
 }
 
 // keyOf names what a check is good for: previous block, transactions with their witnesses, and
-// what the coinbase claims of their fees.
-func keyOf(c *candidate, set *Template) setKey {
+// what the coinbase takes of fees, weight and sigops. Its remaining bytes are the miner's.
+func keyOf(set *Template, coinbase *coinbaseTx) setKey {
 	h := sha256.New()
-	h.Write(c.header.PrevBlock[:])
-	var value [8]byte
-	binary.BigEndian.PutUint64(value[:], uint64(set.Value))
-	h.Write(value[:])
+	h.Write(set.PreviousBlock[:])
+	for _, n := range []int64{set.Value, int64(len(coinbase.bare)), sigopCost(coinbase.tx)} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(n)))
+	}
 	for i := range set.Transactions {
 		h.Write(set.Transactions[i].TxID[:])
 		h.Write(set.Transactions[i].Hash[:])

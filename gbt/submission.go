@@ -63,4 +63,6 @@ type Share struct {
 	Block bool
 	// Value is what the coinbase pays in total, in satoshis.
 	Value int64
+	// Transactions is the number of transactions in the block, the coinbase among them.
+	Transactions int
 }

@@ -48,26 +48,18 @@ func TargetFromBits(bits uint32) (Target, error) {
 // TargetFromDifficulty returns the target of a share difficulty: difficulty 1 is the highest
 // target of mainnet, 0x1d00ffff. It is the largest target that is at least as hard.
 func TargetFromDifficulty(difficulty float64) (Target, error) {
-	if !(difficulty > 0) || difficulty > 1e60 || difficulty < 1e-9 {
-		return Target{}, fmt.Errorf("%w: difficulty %g", ErrTarget, difficulty)
+	// The quotient fits 256 bits down to the one bound and is not zero up to the other.
+	const least, most = 0x1p-32, 1e60
+	if !(difficulty >= least && difficulty <= most) {
+		return Target{}, fmt.Errorf("%w: difficulty %g, want %g to %g", ErrTarget, difficulty, least, most)
 	}
 	quotient, _ := new(big.Float).SetPrec(256).Quo(
 		new(big.Float).SetInt(difficultyOne()), big.NewFloat(difficulty)).Int(nil)
-	if quotient.BitLen() > 256 {
-		quotient = maxTarget()
-	}
-	if quotient.Sign() == 0 {
-		return Target{}, fmt.Errorf("%w: difficulty %g", ErrTarget, difficulty)
-	}
 	return targetFromBig(quotient), nil
 }
 
 // difficultyOne is the target of difficulty 1.
 func difficultyOne() *big.Int { return blockchain.CompactToBig(0x1d00ffff) }
-
-func maxTarget() *big.Int {
-	return new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(1))
-}
 
 func targetFromBig(n *big.Int) Target {
 	var t Target
@@ -91,6 +83,9 @@ func (t Target) Round() Target {
 
 // String returns 64 hexadecimal digits, big-endian.
 func (t Target) String() string { return hex.EncodeToString(t[:]) }
+
+// MarshalText implements encoding.TextMarshaler with String.
+func (t Target) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // Cmp returns -1, 0 or 1 as t is below (harder than), equal to or above (easier than) other.
 func (t Target) Cmp(other Target) int {
@@ -132,4 +127,13 @@ func (t Target) Difficulty() float64 {
 	}
 	d, _ := new(big.Float).Quo(new(big.Float).SetInt(difficultyOne()), new(big.Float).SetInt(t.Big())).Float64()
 	return d
+}
+
+// TargetFromHash returns the hardest target that a hash meets: the hash read as a number.
+func TargetFromHash(hash chainhash.Hash) Target {
+	var t Target
+	for i := range t {
+		t[i] = hash[len(hash)-1-i]
+	}
+	return t
 }

@@ -2,6 +2,8 @@ package gbt
 
 import (
 	"crypto/sha256"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -49,7 +51,7 @@ type Template struct {
 	// Dropped counts the node's transactions that were left out to make room for the coinbase.
 	Dropped int
 
-	// identity is the same for two answers of a node that lead to the same work.
+	// identity is the same for two answers of nodes that lead to the same work.
 	identity [sha256.Size]byte
 	// body is the transactions' bytes one after another, as they follow the coinbase in a block.
 	body []byte
@@ -76,4 +78,33 @@ type Transaction struct {
 	FeeKnown bool
 	// Required transactions must stay in the block (BIP 22).
 	Required bool
+}
+
+// mark is the part of the template's identity that tokens carry. Gateways that were given the same
+// template know each other's work by it, which their own numbers would not tell.
+func (t *Template) mark() uint64 { return getUint(t.identity[:6]) }
+
+// HeaderTime returns the time for a header at a given moment: the node's clock at that moment, as
+// far as its answer told, and never below MinTime.
+func (t *Template) HeaderTime(now time.Time) int64 {
+	elapsed := max(0, now.Sub(t.Received))
+	return max(t.MinTime, t.CurTime+int64(elapsed/time.Second))
+}
+
+// LongPollID names the event that a long poll for this template waits on: its replacement. It is
+// the previous block's hash followed by the template's number, so it is never used again.
+func (t *Template) LongPollID() string {
+	return t.PreviousBlock.String() + strconv.FormatUint(t.Seq, 10)
+}
+
+// ofForm returns a published template in the form that work was issued in.
+func (t *Template) ofForm(f form) (*Template, error) {
+	switch f {
+	case formWhole:
+		return t, nil
+	case formWitnessFree:
+		return t.witnessFree()
+	default:
+		return nil, fmt.Errorf("%w: form %d", ErrTemplate, f)
+	}
 }

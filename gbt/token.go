@@ -16,7 +16,7 @@ import (
 // previous block and the account, so nobody makes one up or submits another's work.
 //
 //	offset  0  1 byte   form: how the template was shaped for the client
-//	        1  6 bytes  the template's number
+//	        1  6 bytes  the template: the first bytes of its identity
 //	        7  4 bytes  when the work was issued, Unix seconds
 //	       11  4 bytes  the share target in compact form
 //	       15  7 bytes  what the coinbase was to pay, satoshis
@@ -45,12 +45,12 @@ const (
 
 // terms are a token's contents.
 type terms struct {
-	form   form
-	seq    uint64
-	issued time.Time
-	target Target
-	value  int64
-	nonce  uint64
+	form     form
+	template uint64 // Template.mark
+	issued   time.Time
+	target   Target
+	value    int64
+	nonce    uint64
 }
 
 // sealer makes and opens tokens.
@@ -60,7 +60,7 @@ type sealer struct{ key []byte }
 func (s sealer) seal(t terms, previous chainhash.Hash, account Account) token {
 	var tok token
 	tok[0] = byte(t.form)
-	putUint(tok[1:7], t.seq)
+	putUint(tok[1:7], t.template)
 	putUint(tok[7:11], uint64(max(0, t.issued.Unix())))
 	binary.BigEndian.PutUint32(tok[11:15], t.target.Bits())
 	putUint(tok[15:22], uint64(max(0, t.value)))
@@ -79,12 +79,12 @@ func (s sealer) open(tok token, previous chainhash.Hash, account Account) (terms
 		return terms{}, false
 	}
 	return terms{
-		form:   form(tok[0]),
-		seq:    getUint(tok[1:7]),
-		issued: time.Unix(int64(getUint(tok[7:11])), 0),
-		target: target,
-		value:  int64(getUint(tok[15:22])),
-		nonce:  getUint(tok[22:28]),
+		form:     form(tok[0]),
+		template: getUint(tok[1:7]),
+		issued:   time.Unix(int64(getUint(tok[7:11])), 0),
+		target:   target,
+		value:    int64(getUint(tok[15:22])),
+		nonce:    getUint(tok[22:28]),
 	}, true
 }
 

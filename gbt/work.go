@@ -34,3 +34,13 @@ type Work struct {
 // this work and small, tail is shared by all work on the template and large. The result is the
 // two in turn. Neither may be modified.
 func (w *Work) Result() (head, tail []byte) { return w.head, w.Template.tail }
+
+// Block returns the work as a whole block that only lacks its proof of work, serialised: what a
+// node is asked about in a proposal (BIP 23, Block Proposal).
+func (w *Work) Block() ([]byte, error) {
+	coinbase, _, err := splitCoinbase(w.Coinbase)
+	if err != nil {
+		return nil, err
+	}
+	return w.Template.block(&coinbase, w.CurTime)
+}

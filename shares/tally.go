@@ -65,10 +65,13 @@ func (t *Tally) Record(_ context.Context, share gbt.Share) error {
 	if share.Block {
 		w.Blocks++
 	}
-	if w.First.IsZero() {
+	// Shares are recorded at the same time, so they may come out of order.
+	if w.First.IsZero() || share.Time.Before(w.First) {
 		w.First = share.Time
 	}
-	w.Last = share.Time
+	if share.Time.After(w.Last) {
+		w.Last = share.Time
+	}
 	return nil
 }
 

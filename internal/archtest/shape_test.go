@@ -72,7 +72,11 @@ func TestNames(t *testing.T) {
 				continue
 			}
 			for _, spec := range gen.Specs {
-				name := spec.(*ast.TypeSpec).Name.Name
+				typ, ok := spec.(*ast.TypeSpec)
+				if !ok {
+					t.Fatalf("%s: a type declaration without a type", f.path)
+				}
+				name := typ.Name.Name
 				for _, bad := range []string{"Impl", "Manager", "Util", "Helper"} {
 					if strings.Contains(name, bad) {
 						t.Errorf("%s: %s: say what it is instead of %s", f.path, name, bad)

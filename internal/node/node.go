@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -85,3 +86,6 @@ type Header struct {
 	// -1 for a block that is not on the best chain.
 	Confirmations int64
 }
+
+// ErrUnknownBlock matches the error of Chain.Header for a block that the node does not know.
+var ErrUnknownBlock = errors.New("the node does not know this block")

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// readSize is how much is read between two looks at the clock.
+	readSize = 64 << 10
+	// drainFactor times the body limit is what is read and thrown away of a body that is too
+	// large, because a client that is still sending does not listen.
+	drainFactor = 4
+)
+
+// errTooLarge says that a body is larger than Limits.Body.
+var errTooLarge = errors.New("request body too large")
+
+// errCrowded says that the bodies under way take all the memory that they may.
+var errCrowded = errors.New("too many large requests at a time")
+
+// budget shares out the memory for large bodies.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// take reserves n bytes and returns how to give them back; false if there are not as many left.
+func (b *budget) take(n int64) (release func(), ok bool) {
+	if b.used.Add(n) > b.limit {
+		b.used.Add(-n)
+		return nil, false
+	}
+	return func() { b.used.Add(-n) }, true
+}
+
+// readBody reads a request's body, up to its limit and no slower than it must come. With
+// errTooLarge it returns the beginning. The caller calls release once it is done with the body,
+// error or not.
+func (s *Server) readBody(out *stream, r *http.Request) (body []byte, release func(), err error) {
+	release = func() {}
+	limit := s.cfg.Limits.Body
+	p := pace{out: out, from: time.Now(), grace: s.cfg.Limits.BodyGrace, rate: s.cfg.Limits.BodyRate}
+	var buf bytes.Buffer
+	if err = p.copy(&buf, r.Body, min(readSize, limit+1)); err == nil && buf.Len() == readSize {
+		// Small bodies always pass. One that goes on gets the room that it may need, or none.
+		size := limit
+		if r.ContentLength > 0 {
+			size = min(size, r.ContentLength)
+		}
+		var ok bool
+		if release, ok = s.bodies.take(size); !ok {
+			return nil, func() {}, errCrowded
+		}
+		if r.ContentLength > 0 {
+			buf.Grow(int(size) - buf.Len() + bytes.MinRead)
+		}
+		err = p.copy(&buf, r.Body, limit+1-readSize)
+	}
+	if err == nil && int64(buf.Len()) > limit {
+		if err = p.copy(io.Discard, r.Body, drainFactor*limit); err == nil {
+			err = errTooLarge
+		}
+	}
+	if err != nil && !errors.Is(err, errTooLarge) {
+		return nil, release, fmt.Errorf("read the request: %w", err)
+	}
+	// From here on the connection is only watched for the client's leaving, which takes as long as
+	// the answer does.
+	return buf.Bytes(), release, errors.Join(err, supported(out.control.SetReadDeadline(time.Time{})))
+}
+
+// pace makes a body come at a minimum rate.
+type pace struct {
+	out   *stream
+	from  time.Time
+	grace time.Duration
+	rate  int64 // bytes per second
+	done  int64
+}
+
+// copy reads up to limit bytes. It is no error if there are fewer.
+func (p *pace) copy(to io.Writer, from io.Reader, limit int64) error {
+	for left := limit; left > 0; {
+		earned := time.Duration(float64(p.done) / float64(p.rate) * float64(time.Second))
+		if err := supported(p.out.control.SetReadDeadline(p.from.Add(p.grace + earned))); err != nil {
+			return err
+		}
+		n, err := io.CopyN(to, from, min(readSize, left))
+		left -= n
+		p.done += n
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// supported drops the error of a connection that knows no deadlines, as in a test's recorder.
+func supported(err error) error {
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// tooSlow reports whether reading stopped because the body did not come fast enough.
+func tooSlow(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -1,0 +1,30 @@
+// Package api is the door of the pool: JSON-RPC over HTTP for miners, and what operators look at.
+//
+// POST / speaks JSON-RPC as Bitcoin Core does, in versions 1.0, 1.1 and 2.0, so that every program
+// which can mine against a node can mine against the pool. Three rules differ from Core's, because
+// of how miners behave:
+//
+//   - submitblock always has a result: null, or the reason of a rejection (BIP 22). Miners answer
+//     a JSON error or an HTTP status of 400 and more by sending the same block again, for ever, so
+//     those are kept for trouble that sending it again cures.
+//   - Trouble that a retry cures is HTTP 503 with a JSON-RPC error of a non-zero code, in every
+//     version of JSON-RPC. It is the one answer to getblocktemplate after which every known miner
+//     asks again, instead of turning to another protocol.
+//   - Who is not known is answered HTTP 401 with a JSON-RPC error that says what to change.
+//
+// What the specifications leave open is decided so:
+//
+//   - A body that ends in the middle, or is too large to be read, is taken for a submission if it
+//     says so before that point, and also if it is too large and has not said what it is: nothing
+//     else is that large. A submission is rejected then like any other that cannot be decoded.
+//   - A batch holds up to 50 calls, which are served in turn. A long poll in a batch is an error,
+//     because the other calls would wait with it.
+//   - A submission of a user who is not known is answered unknown-user, but goes its way: it may
+//     be a block.
+//   - A password is free text. A part of it that reads d=N asks for a share difficulty; d= alone
+//     asks for nothing; d= with what is no difficulty is an error on getblocktemplate.
+//   - A long poll may send spaces before its JSON, to keep its connection alive. Once it has, it
+//     is answered with work or not at all.
+//
+// GET /healthz, /readyz and /metrics are for operators.
+package api

@@ -1,0 +1,297 @@
+package api
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// TestSlowHeader: a header that does not come in time ends the connection.
+func TestSlowHeader(t *testing.T) {
+	inBubble(t, func(p *pool) {
+		t := p.t
+		for _, begin := range []string{"", "POST / HTTP/1.1\r\nHost: po"} {
+			c := p.dial()
+			h := listen(c)
+			send(t, c, begin)
+			time.Sleep(p.cfg.Limits.Header - 1)
+			if _, err := h.so(); err != nil {
+				t.Errorf("cut early: %v", err)
+			}
+			time.Sleep(time.Second)
+			if _, err := h.so(); !errors.Is(err, io.EOF) {
+				t.Errorf("still there after the time for a header: %v", err)
+			}
+		}
+	})
+}
+
+// TestSlowBody: a body that stops coming, or comes too slowly, is answered and cut; one that comes
+// at the rate it must is read to its end.
+func TestSlowBody(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		size   int // bytes in each second
+		status int
+	}{
+		{"stopped", 0, 408},
+		{"too slow", 12 << 10, 408},
+		{"fast enough", 17 << 10, 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(p *pool) {
+				t := p.t
+				const length = 2 << 20
+				c := p.dial()
+				h := listen(c)
+				body := `{"method":"submitblock","id":1,"params":["`
+				body += strings.Repeat("0", length-len(body)-3) + `"]}`
+				send(t, c, wire("", "Host: pool", credentials, "Content-Length: "+strconv.Itoa(length)))
+				for sent := 0; sent < length; {
+					n := min(tt.size, length-sent)
+					if _, err := io.WriteString(c, body[sent:sent+n]); err != nil {
+						break
+					}
+					if raw, _ := h.so(); raw != "" {
+						break
+					}
+					sent += n
+					time.Sleep(time.Second)
+				}
+				if got := h.answered(t); got.status != tt.status {
+					t.Errorf("got %d %s", got.status, got.body)
+				}
+				if tt.status != 200 {
+					time.Sleep(time.Second)
+					if _, err := h.so(); err == nil {
+						t.Error("the connection goes on")
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestCrowd: large bodies that are under way leave no memory for one more, but small ones pass.
+func TestCrowd(t *testing.T) {
+	inBubble(t, func(p *pool) {
+		t := p.t
+		const length = 100 << 10
+		body := `{"method":"submitblock","id":1,"params":["` + strings.Repeat("0", length)
+		begun := make([]*heard, 2)
+		conns := make([]net.Conn, 2)
+		for i := range conns {
+			conns[i] = p.dial()
+			begun[i] = listen(conns[i])
+			send(t, conns[i], wire(body, "Host: pool", credentials, "Content-Length: "+strconv.Itoa(len(body)+3)))
+		}
+		got := exchange(t, p.dial(), post(body+`"]}`))
+		if _, e := got.rpc(t); got.status != 503 || e == nil || e.Code != codeOutOfMemory {
+			t.Errorf("got %d %s", got.status, got.body)
+		}
+		if got := exchange(t, p.dial(), post(`{"method":"getblockcount","id":1}`)); got.status != 200 {
+			t.Errorf("a small one: got %d %s", got.status, got.body)
+		}
+		for i := range conns {
+			send(t, conns[i], `"]}`)
+			if got := begun[i].answered(t); got.status != 200 {
+				t.Errorf("got %d %s", got.status, got.body)
+			}
+		}
+		if got := exchange(t, p.dial(), post(body+`"]}`)); got.status != 200 {
+			t.Errorf("afterwards: got %d %s", got.status, got.body)
+		}
+		if n := p.bodies.used.Load(); n != 0 {
+			t.Errorf("%d bytes are not given back", n)
+		}
+	}, func(c *Config) { c.Limits.Body, c.Limits.BodyMemory = 110<<10, 250<<10 })
+}
+
+// TestUnreadBody: a body that nobody wants does not hold the connection either.
+func TestUnreadBody(t *testing.T) {
+	inBubble(t, func(p *pool) {
+		t := p.t
+		for _, request := range []string{
+			"POST / HTTP/1.1\r\nHost: pool\r\nContent-Length: 1000\r\n\r\nx",
+			"GET /healthz HTTP/1.1\r\nHost: pool\r\nContent-Length: 1000\r\n\r\nx",
+			"GET /nowhere HTTP/1.1\r\nHost: pool\r\nContent-Length: 1000\r\n\r\nx",
+		} {
+			c := p.dial()
+			h := listen(c)
+			send(t, c, request)
+			time.Sleep(p.cfg.Limits.BodyGrace + time.Second)
+			if _, err := h.so(); err == nil {
+				t.Errorf("%q holds its connection", request)
+			}
+		}
+	})
+}
+
+func TestLargeHeader(t *testing.T) {
+	p := newPool(t).serve()
+	got := exchange(t, p.dial(), wire("", "Host: pool", "X: "+strings.Repeat("x", 100_000)))
+	if got.status != 431 {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+}
+
+// TestNotHTTP: what is no HTTP gets no answer, at once, and no line in the log that anybody reads.
+func TestNotHTTP(t *testing.T) {
+	p := newPool(t).serve()
+	for name, raw := range map[string]string{
+		"TLS":     "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+		"Stratum": `{"id": 0, "method": "mining.subscribe", "params": ["bfgminer/5.5.0"]}` + "\n",
+	} {
+		c := p.dial()
+		send(t, c, raw)
+		if got := readToEnd(t, c); got != "" {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+	for line := range strings.Lines(p.log.String()) {
+		if !strings.Contains(line, "level=DEBUG") && !strings.Contains(line, "msg=listening") {
+			t.Errorf("noise: %s", line)
+		}
+	}
+}
+
+func TestConnectionsOfOneClient(t *testing.T) {
+	p := newPool(t, func(c *Config) { c.Limits.PerClient = 3 }).serve()
+	const body = `{"method":"getblockcount","id":1}`
+	var open []net.Conn
+	for range 3 {
+		c := p.dial()
+		if got := exchange(t, c, post(body)); got.status != 200 {
+			t.Fatalf("got %d %s", got.status, got.body)
+		}
+		open = append(open, c)
+	}
+	if got := readToEnd(t, p.dial()); got != "" {
+		t.Errorf("one too many got %q", got)
+	}
+	if n := count(t, p.metrics.refused); n != 1 {
+		t.Errorf("%g connections count as refused", n)
+	}
+	if got := exchange(t, open[0], post(body)); got.status != 200 {
+		t.Errorf("the others suffer: %d", got.status)
+	}
+	if err := open[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); count(t, p.metrics.connections) != 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a closed connection counts still")
+		}
+	}
+	if got := exchange(t, p.dial(), post(body)); got.status != 200 {
+		t.Errorf("the place of a closed connection is not free: %d", got.status)
+	}
+}
+
+func TestConnectionsInAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := servePipe(t, func(c *Config) { c.Limits.Connections = 2 })
+		first, second := p.dial(), p.dial()
+		if raw, err := io.ReadAll(p.dial()); len(raw) != 0 || err != nil {
+			t.Errorf("got %q, %v", raw, err)
+		}
+		_, _ = first.Close(), second.Close()
+		synctest.Wait()
+		if got := exchange(t, p.dial(), post(`{"method":"getblockcount","id":1}`)); got.status != 200 {
+			t.Errorf("got %d", got.status)
+		}
+		if err := p.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestClientOf(t *testing.T) {
+	for _, tt := range []struct {
+		addr net.Addr
+		want string
+	}{
+		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5}, "192.0.2.1/32"},
+		{&net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.1"), Port: 5}, "192.0.2.1/32"},
+		{&net.TCPAddr{IP: net.ParseIP("2001:db8:1:2:3::4"), Port: 5}, "2001:db8:1:2::/64"},
+		{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0"}, "fe80::/64"},
+		{&net.UnixAddr{Name: "x"}, "invalid Prefix"},
+	} {
+		if got := clientOf(tt.addr).String(); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.addr, got, tt.want)
+		}
+	}
+}
+
+// TestClientsApart: those whom the listener cannot tell apart are not taken for one.
+func TestClientsApart(t *testing.T) {
+	inBubble(t, func(p *pool) {
+		t := p.t
+		for range 3 {
+			if got := exchange(t, p.dial(), post(`{"method":"getblockcount","id":1}`)); got.status != 200 {
+				t.Errorf("got %d", got.status)
+			}
+		}
+	}, func(c *Config) { c.Limits.PerClient = 1 })
+}
+
+// TestPipelined: bytes of the next request do not end the one that waits.
+func TestPipelined(t *testing.T) {
+	inBubble(t, func(p *pool) {
+		t := p.t
+		c := p.dial()
+		h := listen(c)
+		send(t, c, post(poll(p.pollID())))
+		time.Sleep(time.Minute)
+		sent := make(chan error, 1)
+		go func() {
+			_, err := io.WriteString(c, post(`{"method":"getblockcount","id":1}`))
+			sent <- err
+		}()
+		time.Sleep(time.Minute)
+		p.publish(2)
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := h.so()
+		r := bufio.NewReader(strings.NewReader(raw))
+		readAnswer(t, r).template(t)
+		if got := readAnswer(t, r); got.body != `{"result":101,"error":null,"id":1}`+"\n" {
+			t.Errorf("got %s", got.body)
+		}
+	})
+}
+
+func TestNew(t *testing.T) {
+	good := newPool(t).cfg
+	for name, spoil := range map[string]func(*Config){
+		"no desk":       func(c *Config) { c.Desk = nil },
+		"no intake":     func(c *Config) { c.Intake = nil },
+		"no best chain": func(c *Config) { c.BestChain = nil },
+		"no chain":      func(c *Config) { c.Chain = nil },
+		"no registry":   func(c *Config) { c.Registry = nil },
+		"no log":        func(c *Config) { c.Log = nil },
+		"keep-alive":    func(c *Config) { c.KeepAlive = -1 },
+		"no limits":     func(c *Config) { c.Limits = Limits{} },
+		"no memory":     func(c *Config) { c.Limits.BodyMemory = c.Limits.Body - 1 },
+		"negative":      func(c *Config) { c.Limits.PerClient = -1 },
+	} {
+		cfg := good
+		cfg.Registry = prometheus.NewRegistry()
+		spoil(&cfg)
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := New(good); err == nil {
+		t.Error("two servers share one registry's metrics")
+	}
+}

@@ -1,0 +1,193 @@
+package api
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gbtpool/gbtpool/gbt"
+)
+
+// The labels that stand for what has no name of its own.
+const (
+	labelBatch   = "batch"
+	labelInvalid = "invalid"
+	labelUnknown = "unknown"
+	labelOther   = "other"
+)
+
+// metrics are the server's. Labels are of closed sets, so that no client makes series.
+type metrics struct {
+	methods map[string]method
+	reasons map[gbt.Reason]bool
+
+	requests     *prometheus.CounterVec
+	requestBytes prometheus.Counter
+	submissions  *prometheus.CounterVec
+	blocks       *prometheus.CounterVec
+	polls        prometheus.Gauge
+	connections  prometheus.Gauge
+	refused      prometheus.Counter
+	templates    *prometheus.HistogramVec
+	submits      prometheus.Histogram
+}
+
+func newMetrics(registry *prometheus.Registry, desk Desk, methods map[string]method) (*metrics, error) {
+	// From a template that is ready to a full one over a slow line, and a block that nodes look at.
+	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	m := &metrics{
+		methods: methods, reasons: make(map[gbt.Reason]bool),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gbtpool_requests_total",
+			Help: "JSON-RPC requests by method and class of HTTP status; aborted ones have no status.",
+		}, []string{"method", "code"}),
+		requestBytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gbtpool_request_bytes_total", Help: "Bytes of JSON-RPC request bodies.",
+		}),
+		submissions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gbtpool_submissions_total",
+			Help: "Submissions by verdict: accepted, a BIP 22 reason, other, or unavailable if none could be reached.",
+		}, []string{"reason"}),
+		blocks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gbtpool_blocks_total",
+			Help: "Submissions that met the network target, by what the full nodes said.",
+		}, []string{"result"}),
+		polls: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gbtpool_longpolls_waiting", Help: "Long polls that wait for a template.",
+		}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gbtpool_connections", Help: "Open connections.",
+		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gbtpool_connections_refused_total", Help: "Connections closed because there were too many.",
+		}),
+		templates: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gbtpool_getblocktemplate_seconds", Buckets: buckets,
+			Help: "Time to answer getblocktemplate: from the request, or for a long poll from its wake-up, to the last byte.",
+		}, []string{"kind"}),
+		submits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "gbtpool_submitblock_seconds", Buckets: buckets,
+			Help: "Time to answer submitblock, from the request's last byte to the answer's.",
+		}),
+	}
+	m.begin()
+	for _, c := range []prometheus.Collector{
+		m.requests, m.requestBytes, m.submissions, m.blocks, m.polls, m.connections, m.refused, m.templates, m.submits,
+		newTemplateCollector(desk),
+	} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("api: metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// begin makes the series that matter from the start, so that their first increase is seen.
+func (m *metrics) begin() {
+	for _, reason := range []gbt.Reason{
+		gbt.BadCbFlag, gbt.BadCbLength, gbt.BadCbPrefix, gbt.BadDiffbits, gbt.BadPrevblk, gbt.BadTxnmrklroot,
+		gbt.BadTxns, gbt.BadVersion, gbt.Duplicate, gbt.HighHash, gbt.Rejected, gbt.StalePrevblk, gbt.StaleWork,
+		gbt.TimeInvalid, gbt.TimeTooNew, gbt.TimeTooOld, gbt.UnknownUser, gbt.UnknownWork,
+	} {
+		m.reasons[reason] = true
+		m.submissions.WithLabelValues(string(reason))
+	}
+	for _, reason := range []string{"accepted", "unavailable", labelOther} {
+		m.submissions.WithLabelValues(reason)
+	}
+	for _, result := range []string{"accepted", "refused", "failed"} {
+		m.blocks.WithLabelValues(result)
+	}
+}
+
+// label maps what a client calls a method to a closed set.
+func (m *metrics) label(method string) string {
+	switch {
+	case method == "":
+		return labelInvalid
+	case method == labelBatch || m.methods[method] != nil:
+		return method
+	default:
+		return labelUnknown
+	}
+}
+
+func (m *metrics) request(method, code string) {
+	m.requests.WithLabelValues(m.label(method), code).Inc()
+}
+
+// latency observes how long an answered call took.
+func (m *metrics) latency(c *call) {
+	switch {
+	case c.method == methodSubmitBlock:
+		m.submits.Observe(time.Since(c.received).Seconds())
+	case c.method == methodGetBlockTemplate && c.poll:
+		m.templates.WithLabelValues("longpoll").Observe(time.Since(c.woken).Seconds())
+	case c.method == methodGetBlockTemplate && !c.woken.IsZero():
+		m.templates.WithLabelValues("plain").Observe(time.Since(c.received).Seconds())
+	}
+}
+
+func (m *metrics) verdict(v gbt.Verdict) {
+	label := string(v.Reason)
+	switch {
+	case v.Err != nil:
+		label = "unavailable"
+	case v.Reason == "":
+		label = "accepted"
+	case !m.reasons[v.Reason]:
+		label = labelOther
+	}
+	m.submissions.WithLabelValues(label).Inc()
+	if !v.Block {
+		return
+	}
+	switch {
+	case v.BlockErr != nil:
+		m.blocks.WithLabelValues("failed").Inc()
+	case v.BlockReason != "":
+		m.blocks.WithLabelValues("refused").Inc()
+	default:
+		m.blocks.WithLabelValues("accepted").Inc()
+	}
+}
+
+// templateCollector tells of the template in force when asked.
+type templateCollector struct {
+	desk                                 Desk
+	available, age, height, transactions *prometheus.Desc
+}
+
+func newTemplateCollector(desk Desk) *templateCollector {
+	return &templateCollector{
+		desk:         desk,
+		available:    prometheus.NewDesc("gbtpool_template_available", "1 if there is a template to give work on, 0 if not.", nil, nil),
+		age:          prometheus.NewDesc("gbtpool_template_age_seconds", "Time since the template in force came from its node.", nil, nil),
+		height:       prometheus.NewDesc("gbtpool_template_height", "Height of the block that the template is for.", nil, nil),
+		transactions: prometheus.NewDesc("gbtpool_template_transactions", "Transactions of the template, the coinbase not among them.", nil, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (t *templateCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{t.available, t.age, t.height, t.transactions} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (t *templateCollector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	}
+	now, err := t.desk.Current()
+	if err != nil {
+		gauge(t.available, 0)
+		return
+	}
+	gauge(t.available, 1)
+	gauge(t.age, time.Since(now.Received).Seconds())
+	gauge(t.height, float64(now.Height))
+	gauge(t.transactions, float64(len(now.Transactions)))
+}

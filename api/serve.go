@@ -1,0 +1,229 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+)
+
+// method is one JSON-RPC method. It returns its result as JSON, or an error for asRPCError.
+type method func(ctx context.Context, c *call) (pieces, error)
+
+// The methods whose names matter beyond the table.
+const (
+	methodGetBlockTemplate = "getblocktemplate"
+	methodSubmitBlock      = "submitblock"
+)
+
+// methodTable lists the methods.
+func (s *Server) methodTable() map[string]method {
+	return map[string]method{
+		methodGetBlockTemplate: s.getBlockTemplate,
+		methodSubmitBlock:      s.submitBlock,
+		"getmininginfo":        s.getMiningInfo,
+		"getblockcount":        s.getBlockCount,
+		"getdifficulty":        s.getDifficulty,
+		"getwork":              getWork,
+	}
+}
+
+// getWork tells miners that try it to go on with getblocktemplate: one asks for it before every
+// long poll, and HTTP 404 or a success with an error would send others to it for good.
+func getWork(context.Context, *call) (pieces, error) {
+	return nil, &rpcError{
+		Code: codeMethodNotFound, Message: "getwork is not served: use getblocktemplate", status: http.StatusNotImplemented,
+	}
+}
+
+// call is a request on its way through a method.
+type call struct {
+	request
+	caller caller
+	// out sends keep-alive bytes; nil in a batch, where nothing can be sent before the end.
+	out *stream
+	// received is when the request had arrived in full, and woken when a template was there for it.
+	received, woken time.Time
+	// poll is true for an answered long poll.
+	poll bool
+	// leave signs off from the waiters once the reply is out; nil if the call never waited.
+	leave func()
+}
+
+func (c *call) done() {
+	if c.leave != nil {
+		c.leave()
+	}
+}
+
+// serveRPC serves POST /.
+func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
+	out := newStream(w, s.cfg.Limits.Write)
+	who, ok := s.identify(r)
+	if !ok {
+		s.refuse(r, out, &request{id: null()}, errNoUser())
+		return
+	}
+	body, release, err := s.readBody(out, r)
+	defer release()
+	s.metrics.requestBytes.Add(float64(len(body)))
+	if err != nil && !errors.Is(err, errTooLarge) {
+		s.refuse(r, out, &request{id: null()}, unread(err))
+		return
+	}
+	tooLarge := err != nil
+	msg, fault := decodeMessage(body)
+	if tooLarge {
+		fault = &rpcError{Code: codeInvalidRequest, Message: "the request is larger than " +
+			strconv.FormatInt(s.cfg.Limits.Body, 10) + " bytes", status: http.StatusRequestEntityTooLarge}
+	}
+	now := time.Now()
+	switch {
+	case fault != nil && msg.spoilt(tooLarge):
+		c := &call{request: msg.calls[0], caller: who, out: out, received: now}
+		c.method, c.err = methodSubmitBlock, fault
+		if c.id == nil {
+			c.id = null() // it may have come after the fault
+		}
+		s.serveCall(r, c)
+	case fault != nil:
+		s.refuse(r, out, &request{id: null()}, asRPCError(fault))
+	case msg.batch:
+		s.serveBatch(r, out, who, msg)
+	default:
+		s.serveCall(r, &call{request: msg.calls[0], caller: who, out: out, received: now})
+	}
+}
+
+// spoilt reports whether a body that could not be decoded to its end was a submission: it says so
+// before the fault, or it is so large that it can be nothing else. Submissions are answered with a
+// rejection in that case too.
+func (m *message) spoilt(tooLarge bool) bool {
+	if m.batch || len(m.calls) == 0 {
+		return false
+	}
+	name := m.calls[0].method
+	return name == methodSubmitBlock || tooLarge && name == ""
+}
+
+// unread answers a request whose body did not arrive.
+func unread(err error) *rpcError {
+	switch {
+	case errors.Is(err, errCrowded):
+		return unavailable(codeOutOfMemory, "too many large requests at a time: try again")
+	case tooSlow(err):
+		return &rpcError{Code: codeParse, Message: "the request came too slowly", status: http.StatusRequestTimeout}
+	default:
+		return &rpcError{Code: codeParse, Message: "the request did not arrive", status: http.StatusBadRequest}
+	}
+}
+
+// serveCall serves a single call.
+func (s *Server) serveCall(r *http.Request, c *call) {
+	defer c.done()
+	result, err := s.execute(r.Context(), c)
+	status, e := http.StatusOK, (*rpcError)(nil)
+	if err != nil {
+		if c.out.begun || r.Context().Err() != nil {
+			s.abort(r, c, err)
+		}
+		e = asRPCError(err)
+		status = e.httpStatus(c.v2)
+	}
+	body := append(c.reply(result, e), []byte("\n"))
+	if c.notification() && status == http.StatusOK {
+		status, body = http.StatusNoContent, nil
+	}
+	err = c.out.send(status, body)
+	s.finish(r, c, status, err)
+}
+
+// abort closes the connection of a call that cannot be answered any more: its client is gone, or
+// has been sent keep-alive bytes and so expects a result.
+func (s *Server) abort(r *http.Request, c *call, err error) {
+	s.metrics.request(c.method, "aborted")
+	s.cfg.Log.LogAttrs(r.Context(), slog.LevelDebug, "request aborted",
+		slog.String("method", s.metrics.label(c.method)), slog.String("client", r.RemoteAddr), slog.Any("error", err))
+	panic(http.ErrAbortHandler)
+}
+
+// refuse answers what is not worth executing.
+func (s *Server) refuse(r *http.Request, out *stream, q *request, e *rpcError) {
+	c := &call{request: *q, out: out, received: time.Now()}
+	status := e.httpStatus(q.v2)
+	err := out.send(status, append(q.reply(nil, e), []byte("\n")))
+	s.finish(r, c, status, errors.Join(e, err))
+}
+
+// finish counts and logs an answered call.
+func (s *Server) finish(r *http.Request, c *call, status int, err error) {
+	s.metrics.request(c.method, strconv.Itoa(status/100)+"xx")
+	s.metrics.latency(c)
+	s.cfg.Log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+		slog.String("method", s.metrics.label(c.method)), slog.Int("status", status),
+		slog.String("account", c.caller.account.Address), slog.String("worker", c.caller.worker),
+		slog.String("user_agent", c.caller.userAgent), slog.String("client", r.RemoteAddr),
+		slog.Duration("took", time.Since(c.received)), slog.Any("error", err))
+}
+
+// serveBatch serves the calls of a batch in turn. Errors are in the replies and never in the HTTP
+// status. Notifications get no reply; if there is nothing else, nor does the batch.
+func (s *Server) serveBatch(r *http.Request, out *stream, who caller, msg message) {
+	var body pieces
+	for _, q := range msg.calls {
+		c := &call{request: q, caller: who, received: time.Now()}
+		defer c.done()
+		result, err := s.execute(r.Context(), c)
+		var e *rpcError
+		if err != nil {
+			e = asRPCError(err)
+		}
+		if q.notification() {
+			continue
+		}
+		if len(body) > 0 {
+			body = append(body, []byte(","))
+		}
+		body = append(body, c.reply(result, e)...)
+	}
+	status := http.StatusNoContent
+	if len(body) > 0 || len(msg.calls) == 0 {
+		status = http.StatusOK
+		body = append(append(pieces{[]byte("[")}, body...), []byte("]\n"))
+	}
+	err := out.send(status, body)
+	s.finish(r, &call{request: request{method: labelBatch}, caller: who, received: time.Now()}, status, err)
+}
+
+// execute runs one call.
+func (s *Server) execute(ctx context.Context, c *call) (result pieces, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.cfg.Log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("method", s.metrics.label(c.method)),
+				slog.Any("value", p), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if c.method != methodSubmitBlock { // which answers for itself, always with a result
+		if c.err != nil {
+			return nil, c.err
+		}
+		if c.caller.err != nil {
+			return nil, c.caller.err
+		}
+	}
+	run, ok := s.methods[c.method]
+	if !ok {
+		return nil, fail(codeMethodNotFound, "Method not found")
+	}
+	result, err = run(ctx, c)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errGone) && asRPCError(err).Code == codeInternal {
+		s.cfg.Log.LogAttrs(ctx, slog.LevelError, "request failed",
+			slog.String("method", c.method), slog.Any("error", err))
+	}
+	return result, err
+}

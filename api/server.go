@@ -1,0 +1,181 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/gbtpool/gbtpool/gbt"
+)
+
+// Desk gives out work.
+type Desk interface {
+	// Wait returns when there is a template other than the one that longPollID names; an empty id
+	// names none. It fails with an error that matches gbt.ErrUnavailable if there will be none
+	// soon, or with ctx's.
+	Wait(ctx context.Context, longPollID string) error
+	// Issue makes work for an account from the template in force. Its error matches
+	// gbt.ErrUnavailable if there is none.
+	Issue(account gbt.Account, req gbt.TemplateRequest) (*gbt.Work, error)
+	// Current returns the template in force, or an error that matches gbt.ErrUnavailable.
+	Current() (*gbt.Template, error)
+}
+
+// Intake takes submissions. The zero account is of submitters who are not known: they earn
+// nothing, but what they send may be a block.
+type Intake interface {
+	Submit(ctx context.Context, s gbt.Submission) gbt.Verdict
+}
+
+// Config configures a Server. All but Ready, and one of Address and Listener, is required.
+type Config struct {
+	Desk      Desk
+	Intake    Intake
+	BestChain BestChain
+	// Chain is the chain in use, which user names must be addresses of.
+	Chain *chaincfg.Params
+	// Ready looks at all that the pool needs to work, for /readyz. None means always ready.
+	Ready func(ctx context.Context) []Check
+	// Registry gets the server's metrics and is what /metrics shows.
+	Registry *prometheus.Registry
+	Log      *slog.Logger
+
+	// Address is the TCP address to listen on; Listener goes before it. Run closes either.
+	Address  string
+	Listener net.Listener
+	// KeepAlive is the interval of the bytes that long polls send while they wait; 0 for none.
+	KeepAlive time.Duration
+	Limits    Limits
+}
+
+// Limits protect the server from clients that are slow, large or many.
+type Limits struct {
+	// Body is the largest request body in bytes, as it comes.
+	Body int64
+	// BodyMemory is what all bodies above 64 KiB may take at a time, in bytes. Judging a block takes
+	// about as much again.
+	BodyMemory int64
+	// BodyGrace is how long a body may take, and BodyRate, in bytes per second, what it must come
+	// at beyond that.
+	BodyGrace time.Duration
+	BodyRate  int64
+	// Header is how long a request's header may take, HeaderBytes how large it may be.
+	Header      time.Duration
+	HeaderBytes int
+	// Write is how long a client may take to read a quarter of a megabyte.
+	Write time.Duration
+	// Idle is how long a connection may stay open between requests.
+	Idle time.Duration
+	// Submit is how long a submission may take to be ruled on, whether or not its miner waits.
+	Submit time.Duration
+	// Drain is how long requests under way may take to end when the server stops.
+	Drain time.Duration
+	// Connections bounds the connections at a time, PerClient those of one client: an IPv4
+	// address or an IPv6 network of 64 bits. 0 is no limit.
+	Connections, PerClient int
+}
+
+// DefaultLimits suit a pool on the open Internet: whole blocks in hexadecimal over a slow line
+// pass, and nothing that is larger or slower.
+func DefaultLimits() Limits {
+	return Limits{
+		Body: 2*4_000_000 + 1<<20, BodyMemory: 512 << 20, BodyGrace: 10 * time.Second, BodyRate: 16 << 10,
+		Header: 10 * time.Second, HeaderBytes: 16 << 10,
+		Write: 20 * time.Second, Idle: 3 * time.Minute, Submit: time.Minute, Drain: 10 * time.Second,
+		Connections: 20000, PerClient: 200,
+	}
+}
+
+func (l Limits) validate() error {
+	if l.BodyMemory < l.Body {
+		return errors.New("api: BodyMemory must be enough for one Body")
+	}
+	if l.Body <= 0 || l.BodyGrace <= 0 || l.BodyRate <= 0 || l.Header <= 0 || l.HeaderBytes <= 0 ||
+		l.Write <= 0 || l.Idle <= 0 || l.Submit <= 0 || l.Drain <= 0 {
+		return errors.New("api: every limit but Connections and PerClient must be above 0; begin with DefaultLimits")
+	}
+	if l.Connections < 0 || l.PerClient < 0 {
+		return errors.New("api: Connections and PerClient must not be negative")
+	}
+	return nil
+}
+
+// Server is the pool's HTTP server.
+type Server struct {
+	cfg     Config
+	methods map[string]method
+	metrics *metrics
+	waiters *waiters
+	bodies  budget
+	handler http.Handler
+}
+
+// New makes a Server.
+func New(cfg Config) (*Server, error) {
+	switch {
+	case cfg.Desk == nil || cfg.Intake == nil || cfg.BestChain == nil || cfg.Chain == nil ||
+		cfg.Registry == nil || cfg.Log == nil:
+		return nil, errors.New("api: Desk, Intake, BestChain, Chain, Registry and Log are required")
+	case cfg.KeepAlive < 0:
+		return nil, errors.New("api: KeepAlive must not be negative")
+	}
+	if err := cfg.Limits.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, waiters: newWaiters(), bodies: budget{limit: cfg.Limits.BodyMemory}}
+	s.methods = s.methodTable()
+	var err error
+	if s.metrics, err = newMetrics(cfg.Registry, cfg.Desk, s.methods); err != nil {
+		return nil, err
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+// Handler returns the routes without the listener and its limits. Run serves the same.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+func (s *Server) routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(s.bounded)
+	r.Post("/", s.serveRPC)
+	r.Get("/healthz", s.serveHealth)
+	r.Get("/readyz", s.serveReady)
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelError),
+	}))
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, "only GET is served here", http.StatusMethodNotAllowed)
+			return
+		}
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "JSONRPC server handles only POST requests", http.StatusMethodNotAllowed)
+	})
+	return r
+}
+
+// bounded gives every request's body and reply the times that they may take if nobody says
+// otherwise. It matters where a body is not even read: the server itself reads it then.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		now := time.Now()
+		if err := errors.Join(
+			supported(control.SetReadDeadline(now.Add(s.cfg.Limits.BodyGrace))),
+			supported(control.SetWriteDeadline(now.Add(s.cfg.Limits.Write))),
+		); err != nil {
+			panic(http.ErrAbortHandler) // the connection is gone
+		}
+		next.ServeHTTP(w, r)
+	})
+}

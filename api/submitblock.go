@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/gbtpool/gbtpool/gbt"
+)
+
+// submitBlock is submitblock (BIP 22, Block Submission). Its result is null or the reason of a
+// rejection, for everything that can be wrong with a submission and its sender; an error means
+// that sending it again will help.
+func (s *Server) submitBlock(ctx context.Context, c *call) (pieces, error) {
+	// Whether or not the miner waits for the answer, the work is done and may be a block.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Submit)
+	defer cancel()
+	data, workID, err := c.submission()
+	var v gbt.Verdict
+	if err != nil {
+		v = gbt.Verdict{Reason: gbt.Rejected, Detail: err.Error()}
+	} else {
+		v = s.cfg.Intake.Submit(ctx, gbt.Submission{
+			Account: c.caller.account, Worker: c.caller.worker, Data: data, WorkID: workID,
+			Received: c.received, UserAgent: c.caller.userAgent,
+		})
+	}
+	if c.caller.err != nil {
+		v.Err, v.Reason, v.Detail = nil, gbt.UnknownUser, c.caller.err.Error()
+	}
+	s.metrics.verdict(v)
+	s.logVerdict(ctx, c, v)
+	switch {
+	case v.Err != nil:
+		return nil, v.Err
+	case v.Reason == "":
+		return pieces{null()}, nil
+	default:
+		raw, err := json.Marshal(string(v.Reason))
+		if err != nil {
+			return nil, fmt.Errorf("reason: %w", err)
+		}
+		return pieces{raw}, nil
+	}
+}
+
+// submission reads the arguments of submitblock: the block, and an object that may hold a workid.
+// What else the second one may be is ignored: Bitcoin Core has a dummy in its place.
+func (c *call) submission() (data, workID string, err error) {
+	args, err := c.arguments("hexdata", "parameters")
+	if err != nil {
+		return "", "", err
+	}
+	if args[0].Kind() != '"' {
+		return "", "", wrongArgument(1, "hexdata", args[0], "string")
+	}
+	if args[1].Kind() == '{' {
+		err = eachMember(args[1], func(name string, v jsontext.Value) error {
+			if name == "workid" && v.Kind() == '"' {
+				workID = unquote(v)
+			}
+			return nil
+		})
+	}
+	return unquote(args[0]), workID, err
+}
+
+// logVerdict says what became of a submission.
+func (s *Server) logVerdict(ctx context.Context, c *call, v gbt.Verdict) {
+	attrs := []slog.Attr{
+		slog.String("account", c.caller.account.Address), slog.String("worker", c.caller.worker),
+		slog.String("user_agent", c.caller.userAgent), slog.String("hash", v.Hash.String()),
+	}
+	if v.Block {
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "block", append(attrs,
+			slog.String("reason", string(v.Reason)), slog.String("detail", v.Detail),
+			slog.String("block_reason", string(v.BlockReason)), slog.Any("block_error", v.BlockErr),
+			slog.Any("error", v.Err))...)
+		return
+	}
+	switch {
+	case v.Err != nil:
+		s.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "submission not ruled on", append(attrs, slog.Any("error", v.Err))...)
+	case v.Reason != "":
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "submission rejected", append(attrs,
+			slog.String("reason", string(v.Reason)), slog.String("detail", v.Detail))...)
+	default:
+		s.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "share accepted", append(attrs,
+			slog.String("target", v.Share.Target.String()))...)
+	}
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gbtpool/gbtpool/api"
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/gbt/client"
+	"github.com/gbtpool/gbtpool/internal/app"
+	"github.com/gbtpool/gbtpool/internal/devnet"
+	"github.com/gbtpool/gbtpool/internal/node"
+)
+
+const (
+	// demoBlockEvery is how long the demo's miners take for a block together, on average.
+	demoBlockEvery = 10 * time.Second
+	// demoShareEvery is how long they take for a share.
+	demoShareEvery = time.Second
+	// demoMaturity is how many blocks there are at the start: coinbases can be spent after 100.
+	demoMaturity = 120
+)
+
+// demoCmd runs a whole pool in this process.
+type demoCmd struct {
+	Listen string `default:"127.0.0.1:9332" help:"Address and port to serve miners on."`
+}
+
+// demoMiner is one of the demo's miners.
+type demoMiner struct {
+	name string
+	rate float64 // hashes per second
+}
+
+// demoMiners returns the miners, each faster than the one before.
+func demoMiners() []demoMiner {
+	return []demoMiner{{"alice", 50_000}, {"bob", 150_000}, {"carol", 300_000}}
+}
+
+// demo is a running demo.
+type demo struct {
+	chain   *devnet.Chain
+	gateway *app.App
+	board   *board
+	miners  []demoMiner
+	// address is whom all miners mine for; worker names tell them apart.
+	address string
+}
+
+// Run implements the command. Ctrl-C is its normal end.
+func (c *demoCmd) Run(ctx context.Context, out, errs *screen) error {
+	d := &demo{miners: demoMiners(), board: newBoard(out, time.Now())}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("%w; choose another port with --listen 127.0.0.1:PORT", err)
+	}
+	if err := d.build(ctx, listener, errs.logger(slog.LevelWarn)); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	d.welcome(out)
+	err = d.run(ctx)
+	d.board.done()
+	d.board.summary(d.gateway.Workers(), time.Now())
+	d.board.done()
+	return errors.Join(err, d.chain.Close())
+}
+
+// build makes the chain and a gateway on it.
+func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logger) error {
+	total := 0.0
+	for _, m := range d.miners {
+		total += m.rate
+	}
+	block, err := targetFor(total * demoBlockEvery.Seconds())
+	if err != nil {
+		return err
+	}
+	share, err := targetFor(total * demoShareEvery.Seconds())
+	if err != nil {
+		return err
+	}
+	if d.chain, err = devnet.New(devnet.Config{Bits: block.Bits()}); err != nil {
+		return err
+	}
+	script, err := d.payout()
+	if err != nil {
+		return errors.Join(err, d.chain.Close())
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return errors.Join(err, d.chain.Close())
+	}
+	easiest, err := gbt.TargetFromDifficulty(1e-6)
+	if err != nil {
+		return errors.Join(err, d.chain.Close())
+	}
+	if _, err := d.chain.Generate(ctx, demoMaturity, script); err != nil {
+		return errors.Join(err, d.chain.Close())
+	}
+	d.gateway, err = app.New(app.Config{
+		Chain: d.chain.Params(), Coinbaser: gbt.PayTo(script), Tag: "/gbtpool demo/", WorkKey: key,
+		Watch: node.SetConfig{Chain: "regtest", Nodes: []node.Node{d.chain}},
+		Share: share, Easiest: easiest, Hardest: block, Expires: 10 * time.Minute, Grace: 3 * time.Second,
+		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(),
+		Verdicts: d.verdict, Log: log,
+	})
+	if err != nil {
+		return errors.Join(err, d.chain.Close())
+	}
+	return nil
+}
+
+// payout makes up an address for the demo's miners and returns its script.
+func (d *demo) payout() ([]byte, error) {
+	program := make([]byte, 20)
+	if _, err := rand.Read(program); err != nil {
+		return nil, err
+	}
+	addr, err := address.NewAddressWitnessPubKeyHash(program, &chaincfg.RegressionNetParams)
+	if err != nil {
+		return nil, err
+	}
+	d.address = addr.EncodeAddress()
+	return txscript.PayToAddrScript(addr)
+}
+
+// targetFor returns the target that takes so many hashes on average.
+func targetFor(hashes float64) (gbt.Target, error) {
+	const hashesPerDifficulty = 1 << 32
+	return gbt.TargetFromDifficulty(hashes / hashesPerDifficulty)
+}
+
+// welcome prints what the demo is and how to join in.
+func (d *demo) welcome(out *screen) {
+	url := d.gateway.URL()
+	out.printf("%s", version())
+	out.printf("A pool on a regtest chain of its own, all in this process. Shares are counted in memory and lost at the end.")
+	out.printf("")
+	out.printf("  Miners   %s   user: <regtest address>.<worker>   password: x (or d=0.001)", out.paint(bold, url))
+	out.printf("  Look     curl -s -u %s.curl:x %s -d '%s'", d.address, url,
+		`{"method":"getblocktemplate","params":[{"rules":["segwit"]}]}`)
+	out.printf("  Join     gbtpool mine %s --user %s.me", url, d.address)
+	out.printf("  Operate  %s/metrics  /readyz  /healthz", url)
+	names := make([]string, len(d.miners))
+	for i, m := range d.miners {
+		names[i] = fmt.Sprintf("%s at %s", m.name, hashRate(m.rate))
+	}
+	out.printf("")
+	out.printf("Mining: %s. A block every %s or so; Ctrl-C ends it.", strings.Join(names, ", "), demoBlockEvery)
+	out.printf("")
+}
+
+// run runs all parts until ctx ends.
+func (d *demo) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.gateway.Run(ctx) })
+	for _, m := range d.miners {
+		g.Go(func() error { return d.mine(ctx, m) })
+	}
+	g.Go(func() error { return d.report(ctx) })
+	return g.Wait()
+}
+
+// mine runs one miner against the gateway, over HTTP like any other.
+func (d *demo) mine(ctx context.Context, m demoMiner) error {
+	c, err := client.New(client.Config{
+		URL: d.gateway.URL(), User: d.address + "." + m.name, Password: "x", UserAgent: "gbtpool-demo",
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	miner, err := client.NewMiner(client.MinerConfig{Client: c, Threads: 1, HashRate: m.rate})
+	if err != nil {
+		return err
+	}
+	return miner.Run(ctx)
+}
+
+// report sums the shares up at intervals.
+func (d *demo) report(ctx context.Context) error {
+	every := 10 * time.Second
+	if d.board.screen.terminal {
+		every = time.Second
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			d.board.summary(d.gateway.Workers(), now)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// verdict shows blocks as they are found.
+func (d *demo) verdict(s gbt.Submission, v gbt.Verdict) {
+	switch {
+	case !v.Block:
+	case v.Accepted() && v.BlockReason == "" && v.BlockErr == nil:
+		d.board.block(v.Share, s.Worker)
+	default:
+		d.board.note(fmt.Sprintf("a block of %s was not accepted: %s %s", s.Worker, v.Reason, v.BlockReason))
+	}
+}

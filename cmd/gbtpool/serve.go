@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gbtpool/gbtpool/api"
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/internal/app"
+	"github.com/gbtpool/gbtpool/internal/config"
+	"github.com/gbtpool/gbtpool/internal/node"
+)
+
+// settled is how long serve and check wait for all nodes before they print the checklist.
+const settled = 10 * time.Second
+
+// serveCmd serves miners until it is told to stop.
+type serveCmd struct {
+	Config      kong.ConfigFlag `short:"c" placeholder:"FILE" help:"YAML file with any of the settings below, by their names with underscores."`
+	LogLevel    slog.Level      `default:"info" help:"Least level of log lines: debug, info, warn or error."`
+	config.Pool `embed:"" group:"config"`
+}
+
+// Run implements the command.
+func (c *serveCmd) Run(ctx context.Context, out, errs *screen) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w; set listen to a free address and port", err)
+	}
+	gateway, err := buildGateway(&c.Pool, listener, errs.logger(c.LogLevel))
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return gateway.Run(ctx) })
+	g.Go(func() error {
+		wait, cancel := context.WithTimeout(ctx, settled)
+		defer cancel()
+		gateway.Settled(wait)
+		if ctx.Err() == nil {
+			showServing(ctx, out, gateway)
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// showServing prints the checklist and where things are.
+func showServing(ctx context.Context, out *screen, gateway *app.App) {
+	out.printf("%s", version())
+	showChecklist(out, gateway.Checklist(ctx))
+	out.printf("  Mine     %s   user: <address>.<worker>   password: x (or d=1024)", out.paint(bold, gateway.URL()))
+	out.printf("  Operate  %s/metrics  /readyz  /healthz", gateway.URL())
+}
+
+// checkCmd prints the checklist once.
+type checkCmd struct {
+	Config      kong.ConfigFlag `short:"c" placeholder:"FILE" help:"YAML file, as for serve."`
+	Wait        time.Duration   `default:"10s" help:"How long to wait for the nodes."`
+	config.Pool `embed:"" group:"config"`
+}
+
+// Run implements the command. It fails if anything on the list is bad.
+func (c *checkCmd) Run(ctx context.Context, out, _ *screen) error {
+	// Nobody is served: the checklist needs a gateway, not its port.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	gateway, err := buildGateway(&c.Pool, listener, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	g, running := errgroup.WithContext(running)
+	g.Go(func() error { return gateway.Run(running) })
+	wait, cancel := context.WithTimeout(running, c.Wait)
+	defer cancel()
+	gateway.Settled(wait)
+	list := gateway.Checklist(running)
+	stop()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	showChecklist(out, list)
+	if list.Worst() == app.Bad {
+		return errSilent
+	}
+	return nil
+}
+
+// buildGateway makes a gateway of a configuration.
+func buildGateway(pool *config.Pool, listener net.Listener, log *slog.Logger) (*app.App, error) {
+	settings, err := pool.Validate()
+	if err != nil {
+		return nil, err
+	}
+	if settings.WorkKey, err = pool.Key(); err != nil {
+		return nil, err
+	}
+	limits := api.DefaultLimits()
+	limits.Connections, limits.PerClient = pool.MaxConns, pool.MaxConnsAddr
+	cfg := app.Config{
+		Chain: settings.Chain, Coinbaser: gbt.PayTo(settings.PayoutScript), Tag: pool.CoinbaseTag,
+		WorkKey: settings.WorkKey, Share: settings.Share, Easiest: settings.Easiest, Hardest: settings.Hardest,
+		Expires: pool.WorkExpires, Grace: pool.StaleGrace,
+		Listener: listener, KeepAlive: pool.KeepAlive, Limits: limits, Log: log,
+		Watch: node.SetConfig{
+			Chain: pool.Chain, WatchEvery: pool.NodePoll, CallTimeout: pool.NodeTimeout, LostAfter: pool.NodeLost,
+			Hints: make(map[string]<-chan node.Hint),
+		},
+	}
+	for _, n := range pool.Nodes {
+		if err := addNode(&cfg, pool, n); err != nil {
+			return nil, err
+		}
+	}
+	return app.New(cfg)
+}
+
+// addNode adds one configured node, and its ZMQ subscription if it has one.
+func addNode(cfg *app.Config, pool *config.Pool, n config.Node) error {
+	password := ""
+	if n.PasswordFile != "" {
+		text, err := os.ReadFile(n.PasswordFile)
+		if err != nil {
+			return fmt.Errorf("nodes: password_file of %s: %w", n.Name, err)
+		}
+		password = strings.TrimRight(string(text), "\r\n")
+	}
+	rpc, err := node.NewRPC(node.RPCConfig{
+		Name: n.Name, URL: n.URL, User: n.User, Password: password, CookieFile: n.CookieFile,
+		CAFile: n.CAFile, Chain: pool.Chain, Timeout: pool.NodeTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	cfg.Watch.Nodes = append(cfg.Watch.Nodes, rpc)
+	if n.ZMQ == "" {
+		return nil
+	}
+	zmq, err := node.NewZMQ(node.ZMQConfig{Node: n.Name, Address: n.ZMQ, Now: time.Now, Log: cfg.Log})
+	if err != nil {
+		return err
+	}
+	cfg.Watch.Hints[n.Name] = zmq.Hints()
+	cfg.Beside = append(cfg.Beside, zmq.Run)
+	return nil
+}

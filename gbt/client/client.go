@@ -1,0 +1,166 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxReply bounds an answer in bytes: a template of a full block takes about 4 MB.
+	maxReply = 64 << 20
+	// requestTimeout bounds everything but long polls.
+	requestTimeout = 60 * time.Second
+)
+
+// Config configures a Client.
+type Config struct {
+	// URL is the server's: http://HOST:PORT or https://HOST:PORT, with a path if it has one.
+	URL string
+	// User and Password are for Basic authentication. A pool takes the payout address as the user.
+	User, Password string
+	// UserAgent names the program to the server; default "gbtpool-client".
+	UserAgent string
+	// HTTP sends the requests. The default suits one server and has no limit on the time that a
+	// long poll takes.
+	HTTP *http.Client
+}
+
+// Client speaks JSON-RPC with one server. It is safe for concurrent use.
+type Client struct {
+	cfg  Config
+	url  *url.URL
+	last atomic.Uint64
+}
+
+// New makes a Client. It does not connect.
+func New(cfg Config) (*Client, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("client: the server's URL %q is not http://HOST:PORT or https://HOST:PORT", cfg.URL)
+	}
+	if u.User != nil {
+		// As other miners take it: http://USER:PASSWORD@HOST:PORT.
+		if cfg.User == "" {
+			cfg.User = u.User.Username()
+			cfg.Password, _ = u.User.Password()
+		}
+		u.User = nil
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "gbtpool-client"
+	}
+	if cfg.HTTP == nil {
+		dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+		cfg.HTTP = &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
+			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 90 * time.Second,
+			MaxIdleConnsPerHost: 4,
+		}}
+	}
+	return &Client{cfg: cfg, url: u}, nil
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.cfg.HTTP.CloseIdleConnections() }
+
+// Error is a server's refusal to do what was asked, as opposed to a verdict on a block.
+type Error struct {
+	// HTTPStatus is the answer's status code.
+	HTTPStatus int
+	// Code and Message are the JSON-RPC error's; Code is 0 if the answer was none.
+	Code    int
+	Message string
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Code == 0 {
+		return fmt.Sprintf("the server answers with HTTP status %d: %s", e.HTTPStatus, e.Message)
+	}
+	return fmt.Sprintf("the server answers: %s (error %d, HTTP status %d)", e.Message, e.Code, e.HTTPStatus)
+}
+
+// Forbidden reports whether trying again is no use without a person's intervention (BIP 22, Long
+// Polling): the server knows who asks and refuses. A name or password that is not accepted counts
+// as such too.
+func (e *Error) Forbidden() bool {
+	return e.HTTPStatus == http.StatusForbidden || e.HTTPStatus == http.StatusUnauthorized
+}
+
+// forbidden reports whether err ends all tries.
+func forbidden(err error) bool {
+	var refusal *Error
+	return errors.As(err, &refusal) && refusal.Forbidden()
+}
+
+// call sends one request to u and decodes its result.
+func (c *Client) call(ctx context.Context, u *url.URL, result any, method string, params ...any) error {
+	body, err := json.Marshal(struct {
+		JSONRPC string `json:"jsonrpc"`
+		ID      uint64 `json:"id"`
+		Method  string `json:"method"`
+		Params  []any  `json:"params"`
+	}{"1.0", c.last.Add(1), method, params})
+	if err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	req.SetBasicAuth(c.cfg.User, c.cfg.Password)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	res, err := c.cfg.HTTP.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing more is expected of it
+	reply, err := io.ReadAll(io.LimitReader(res.Body, maxReply+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: the answer broke off: %w", method, err)
+	case len(reply) > maxReply:
+		return fmt.Errorf("%s: the answer is longer than %d bytes", method, maxReply)
+	}
+	if err := decodeReply(res.StatusCode, reply, result); err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	return nil
+}
+
+// decodeReply reads a JSON-RPC answer. Whitespace before it is fine: servers send some to keep a
+// long poll's connection open.
+func decodeReply(status int, reply []byte, result any) error {
+	var in struct {
+		Result json.RawMessage `json:"result"`
+		Error  *struct {
+			Code    int    `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	err := json.Unmarshal(reply, &in)
+	switch {
+	case err == nil && in.Error != nil:
+		return &Error{HTTPStatus: status, Code: in.Error.Code, Message: in.Error.Message}
+	case status != http.StatusOK:
+		return &Error{HTTPStatus: status, Message: http.StatusText(status)}
+	case err != nil:
+		return fmt.Errorf("the answer is not JSON-RPC: %w", err)
+	case in.Result == nil:
+		return errors.New("the answer has no result")
+	}
+	if err := json.Unmarshal(in.Result, result); err != nil {
+		return fmt.Errorf("the result cannot be read: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+package gbt
+
+import "context"
+
+// silentSource never has news.
+type silentSource struct{}
+
+func (silentSource) Next(ctx context.Context) (News, error) {
+	<-ctx.Done()
+	return News{}, ctx.Err()
+}
+
+// scriptedSource brings what the test sends.
+type scriptedSource chan News
+
+func (s scriptedSource) Next(ctx context.Context) (News, error) {
+	select {
+	case news := <-s:
+		return news, nil
+	case <-ctx.Done():
+		return News{}, ctx.Err()
+	}
+}

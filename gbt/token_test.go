@@ -1,0 +1,90 @@
+package gbt
+
+import (
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+)
+
+func drawTerms(t *rapid.T) terms {
+	target, err := TargetFromBits(rapid.Uint32Range(0x03000001, 0x207fffff).Filter(func(bits uint32) bool {
+		_, err := TargetFromBits(bits)
+		return err == nil
+	}).Draw(t, "bits"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return terms{
+		form:     rapid.SampledFrom([]form{formWhole, formWitnessFree}).Draw(t, "form"),
+		template: rapid.Uint64Max(1<<48-1).Draw(t, "template"),
+		issued:   time.Unix(rapid.Int64Range(0, 1<<32-1).Draw(t, "issued"), 0),
+		target:   target.Round(),
+		value:    rapid.Int64Range(0, 21e14).Draw(t, "value"),
+		nonce:    rapid.Uint64Max(1<<48-1).Draw(t, "nonce"),
+	}
+}
+
+func TestTokenRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := sealer{key: rapid.SliceOfN(rapid.Byte(), MinKey, 64).Draw(t, "key")}
+		want := drawTerms(t)
+		got, ok := s.open(s.seal(want, tipOf(1), testAccount(1)), tipOf(1), testAccount(1))
+		if !ok || got != want {
+			t.Fatalf("got %+v %t, want %+v", got, ok, want)
+		}
+	})
+}
+
+// TestTokenIsAuthentic changes everything that a token vouches for, one thing at a time.
+func TestTokenIsAuthentic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := sealer{key: []byte(testKey)}
+		tok := s.seal(drawTerms(t), tipOf(1), testAccount(1))
+		flipped, bit := tok, rapid.IntRange(0, 8*tokenSize-1).Draw(t, "bit")
+		flipped[bit/8] ^= 1 << (bit % 8)
+		previous, other := tipOf(1), testAccount(1)
+		previous[rapid.IntRange(0, chainhash.HashSize-1).Draw(t, "byte")] ^= 1
+		other.Script += "\x00"
+		tests := map[string]struct {
+			s        sealer
+			tok      token
+			previous chainhash.Hash
+			account  Account
+		}{
+			"a flipped bit":          {s, flipped, tipOf(1), testAccount(1)},
+			"another previous block": {s, tok, previous, testAccount(1)},
+			"another account":        {s, tok, tipOf(1), testAccount(2)},
+			"a longer script":        {s, tok, tipOf(1), other},
+			"nobody":                 {s, tok, tipOf(1), Account{}},
+			"another key":            {sealer{key: []byte(testKey + "!")}, tok, tipOf(1), testAccount(1)},
+		}
+		for name, tt := range tests {
+			if _, ok := tt.s.open(tt.tok, tt.previous, tt.account); ok {
+				t.Errorf("the token opens with %s", name)
+			}
+		}
+	})
+}
+
+// TestTokenLayout holds the layout still: work that was issued before an update is judged after it.
+func TestTokenLayout(t *testing.T) {
+	target, err := TargetFromBits(0x1d00ffff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok := sealer{key: []byte(testKey)}.seal(terms{
+		form: formWitnessFree, template: 0x010203040506, issued: time.Unix(0x07080910, 0), target: target,
+		value: 0x11121314151617, nonce: 0x181920212223,
+	}, tipOf(1), testAccount(1))
+	want := "01" + "010203040506" + "07080910" + "1d00ffff" + "11121314151617" + "181920212223" + "76a0d022b8e4ea87"
+	if got := hex.EncodeToString(tok[:]); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if len(tok.String()) != 48 {
+		t.Errorf("the workid %q has %d characters, want 48", tok, len(tok.String()))
+	}
+}

@@ -1,0 +1,196 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gbtpool/gbtpool/api"
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/internal/node"
+	"github.com/gbtpool/gbtpool/shares"
+)
+
+const (
+	// patience is how long a request waits for a template while there is none: longer than a node
+	// takes to make one, shorter than any client waits for an answer.
+	patience = 10 * time.Second
+	// blockWait is how long a found block's submission waits for the nodes' answer.
+	blockWait = 15 * time.Second
+)
+
+// Config is what a gateway is built from.
+type Config struct {
+	// Chain is the chain in use.
+	Chain *chaincfg.Params
+	// Watch says which full nodes to follow, on which chain and how. Its Now and Log are filled in
+	// here.
+	Watch node.SetConfig
+	// Beside runs beside the nodes and ends with them, such as their ZMQ subscriptions.
+	Beside []func(ctx context.Context) error
+
+	// Coinbaser decides what blocks pay and Tag marks them; see gbt.FeedConfig.
+	Coinbaser gbt.Coinbaser
+	Tag       string
+	// WorkKey authenticates issued work; Share, Easiest and Hardest are the share targets; Expires
+	// and Grace bound how long work may be submitted; see gbt.IssuerConfig and gbt.JudgeConfig.
+	WorkKey                 []byte
+	Share, Easiest, Hardest gbt.Target
+	Expires, Grace          time.Duration
+
+	// Listener is where miners are served. Required.
+	Listener net.Listener
+	// KeepAlive and Limits are the door's; see api.Config.
+	KeepAlive time.Duration
+	Limits    api.Limits
+
+	// Verdicts, if set, hears every verdict once its share is recorded. It must not block.
+	Verdicts func(gbt.Submission, gbt.Verdict)
+	// Log is where the parts write to. Required.
+	Log *slog.Logger
+}
+
+// App is a gateway: nodes, feed, judge, tally and door.
+type App struct {
+	cfg    Config
+	nodes  *node.Set
+	feed   *gbt.Feed
+	issuer *gbt.Issuer
+	tally  *shares.Tally
+	door   *api.Server
+}
+
+// desk is what the door needs to give out work.
+type desk struct {
+	*gbt.Feed
+	*gbt.Issuer
+}
+
+// New builds a gateway. Nothing runs before Run.
+func New(cfg Config) (*App, error) {
+	if cfg.Listener == nil || cfg.Log == nil {
+		return nil, errors.New("app: Listener and Log are required")
+	}
+	a := &App{cfg: cfg, tally: shares.NewTally()}
+	if err := a.buildWork(); err != nil {
+		return nil, err
+	}
+	if err := a.buildDoor(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// buildWork builds what turns nodes' templates into work.
+func (a *App) buildWork() error {
+	cfg := a.cfg
+	watch := cfg.Watch
+	watch.Now, watch.Log = time.Now, cfg.Log.With("part", "nodes")
+	var err error
+	if a.nodes, err = node.NewSet(watch); err != nil {
+		return err
+	}
+	a.feed, err = gbt.NewFeed(gbt.FeedConfig{
+		Source: a.nodes, Coinbaser: cfg.Coinbaser, Tag: cfg.Tag, Patience: patience,
+		Now: time.Now, Log: cfg.Log.With("part", "feed"),
+	})
+	if err != nil {
+		return err
+	}
+	a.issuer, err = gbt.NewIssuer(gbt.IssuerConfig{
+		Feed: a.feed, Key: cfg.WorkKey, Share: cfg.Share, Easiest: cfg.Easiest, Hardest: cfg.Hardest,
+		Expires: cfg.Expires, Now: time.Now,
+	})
+	return err
+}
+
+// buildDoor builds what takes submissions and serves miners.
+func (a *App) buildDoor() error {
+	cfg := a.cfg
+	judge, err := gbt.NewJudge(gbt.JudgeConfig{
+		Feed: a.feed, Network: a.nodes, Key: cfg.WorkKey, Easiest: cfg.Easiest,
+		Expires: cfg.Expires, Grace: cfg.Grace, BlockWait: blockWait,
+		Now: time.Now, Log: cfg.Log.With("part", "judge"),
+	})
+	if err != nil {
+		return err
+	}
+	intake, err := shares.NewIntake(shares.IntakeConfig{Judge: judge, Recorder: a.tally})
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newNodeCollector(a.nodes),
+	} {
+		if err := registry.Register(c); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+	a.door, err = api.New(api.Config{
+		Desk: desk{a.feed, a.issuer}, Intake: observed{intake, cfg.Verdicts},
+		BestChain: bestChain{nodes: a.nodes, feed: a.feed, chain: cfg.Watch.Chain},
+		Chain:     cfg.Chain, Ready: a.ready, Registry: registry, Log: cfg.Log.With("part", "door"),
+		Listener: cfg.Listener, KeepAlive: cfg.KeepAlive, Limits: cfg.Limits,
+	})
+	return err
+}
+
+// observed tells a listener about each verdict.
+type observed struct {
+	api.Intake
+	listen func(gbt.Submission, gbt.Verdict)
+}
+
+// Submit implements api.Intake.
+func (o observed) Submit(ctx context.Context, s gbt.Submission) gbt.Verdict {
+	v := o.Intake.Submit(ctx, s)
+	if o.listen != nil {
+		o.listen(s, v)
+	}
+	return v
+}
+
+// Run serves until ctx ends or a part fails. What serves miners stops first, and what carries
+// their blocks to the nodes last, so that a block found during the stop still gets there.
+func (a *App) Run(ctx context.Context) error {
+	carry, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	carriers, carry := errgroup.WithContext(carry)
+	servers, ctx := errgroup.WithContext(ctx)
+	carriers.Go(func() error { return a.nodes.Run(carry) })
+	for _, run := range a.cfg.Beside {
+		carriers.Go(func() error { return run(carry) })
+	}
+	servers.Go(func() error { return a.feed.Run(ctx) })
+	servers.Go(func() error { return a.door.Run(ctx) })
+	servers.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-carry.Done():
+			return errors.New("the node watch ended")
+		}
+	})
+	err := servers.Wait()
+	stop()
+	return errors.Join(err, carriers.Wait())
+}
+
+// Workers returns what each worker has done since the start.
+func (a *App) Workers() []shares.WorkerTally { return a.tally.Workers() }
+
+// Template returns the template in force, or an error that matches gbt.ErrUnavailable.
+func (a *App) Template() (*gbt.Template, error) { return a.feed.Current() }
+
+// URL returns where miners are served.
+func (a *App) URL() string { return "http://" + a.cfg.Listener.Addr().String() }

@@ -1,0 +1,303 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/lightninglabs/gozmq"
+)
+
+// publisher is a ZeroMQ PUB socket for one subscriber at a time, as libzmq 4 puts it on the wire.
+type publisher struct {
+	t        *testing.T
+	listener net.Listener
+	conns    chan net.Conn // subscribed
+}
+
+func newPublisher(t *testing.T) *publisher {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &publisher{t: t, listener: l, conns: make(chan net.Conn)}
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if err := p.greet(c); err != nil {
+				t.Errorf("publisher: %v", err)
+			}
+			select {
+			case p.conns <- c:
+			case <-done:
+				c.Close()
+			}
+		}
+	})
+	t.Cleanup(func() { close(done); l.Close(); all.Wait() })
+	return p
+}
+
+// greet does the handshake of ZMTP 3.0 with the NULL mechanism and takes the subscription.
+func (p *publisher) greet(c net.Conn) error {
+	greeting := make([]byte, 64)
+	copy(greeting, "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x01NULL") // libzmq says 3.1
+	if _, err := c.Write(greeting); err != nil {
+		return err
+	}
+	got := make([]byte, 64)
+	if _, err := io.ReadFull(c, got); err != nil {
+		return err
+	}
+	if got[0] != 0xff || got[9] != 0x7f || got[10] != 3 || string(got[12:17]) != "NULL\x00" || got[32] != 0 {
+		p.t.Errorf("greeting %x", got)
+	}
+	// libzmq adds an empty Identity to the command.
+	ready := []byte("\x04\x26\x05READY\x0bSocket-Type\x00\x00\x00\x03PUB\x08Identity\x00\x00\x00\x00")
+	if ready[1] = byte(len(ready) - 2); ready[1] != 0x26 {
+		p.t.Logf("READY has %d bytes", ready[1])
+	}
+	if _, err := c.Write(ready); err != nil {
+		return err
+	}
+	want := []byte("\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB" + "\x00\x0a\x01hashblock")
+	got = make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		p.t.Errorf("subscriber says %q, want %q", got, want)
+	}
+	return nil
+}
+
+// hashBlock serialises a notification as Bitcoin Core sends it.
+func hashBlock(block chainhash.Hash, seq uint32) []byte {
+	slices.Reverse(block[:])
+	out := append([]byte{1, 9}, "hashblock"...)
+	out = append(append(out, 1, 32), block[:]...)
+	return binary.LittleEndian.AppendUint32(append(out, 0, 4), seq)
+}
+
+func write(t *testing.T, c net.Conn, b []byte) {
+	t.Helper()
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPublisher checks the publisher of these tests against another ZeroMQ library.
+func TestPublisher(t *testing.T) {
+	p := newPublisher(t)
+	go func() {
+		c := <-p.conns
+		defer c.Close()
+		if _, err := c.Write(hashBlock(chainhash.Hash{1}, 7)); err != nil {
+			t.Errorf("publisher: %v", err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF { // until the subscriber leaves
+			t.Errorf("publisher: %v", err)
+		}
+	}()
+	s, err := gozmq.Subscribe(p.listener.Addr().String(), []string{"hashblock"}, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	parts, err := s.Receive(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if block, seq, ok := parseHashBlock(parts); !ok || block != (chainhash.Hash{1}) || seq != 7 {
+		t.Errorf("got %v, %d, %t", block, seq, ok)
+	}
+}
+
+// listening starts a ZMQ for a publisher.
+func listening(t *testing.T, p *publisher, idle time.Duration) *ZMQ {
+	t.Helper()
+	z, err := NewZMQ(ZMQConfig{Address: "tcp://" + p.listener.Addr().String(), Idle: idle, Now: time.Now, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- z.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return z
+}
+
+func TestZMQ(t *testing.T) {
+	p := newPublisher(t)
+	z := listening(t, p, time.Hour)
+	want := func(block chainhash.Hash) {
+		t.Helper()
+		if got := <-z.Hints(); got.Block != block || got.At.IsZero() {
+			t.Fatalf("got %+v, want %v", got, block)
+		}
+	}
+	c := <-p.conns
+	want(chainhash.Hash{}) // something may have been missed before
+	block := chainhash.Hash{0: 1, 31: 2}
+	write(t, c, hashBlock(block, 0xffffffff))
+	want(block)
+	write(t, c, []byte("\x04\x07\x04PING\x00\x00")) // a heartbeat
+	write(t, c, hashBlock(chainhash.Hash{2}, 0))    // the number wraps
+	want(chainhash.Hash{2})
+	if n := z.Gaps(); n != 0 {
+		t.Errorf("%d gaps, want none", n)
+	}
+	write(t, c, hashBlock(chainhash.Hash{3}, 5))
+	want(chainhash.Hash{3})
+	if n := z.Gaps(); n != 1 {
+		t.Errorf("%d gaps, want 1", n)
+	}
+	other := bytes.Replace(hashBlock(chainhash.Hash{4}, 6), []byte("hashblock"), []byte("hashothers"[:9]), 1)
+	write(t, c, other) // another topic that begins alike
+	write(t, c, hashBlock(chainhash.Hash{5}, 6))
+	want(chainhash.Hash{5})
+
+	c.Close() // the node restarts
+	c = <-p.conns
+	want(chainhash.Hash{})
+	write(t, c, hashBlock(chainhash.Hash{6}, 0))
+	want(chainhash.Hash{6})
+	if n := z.Gaps(); n != 1 {
+		t.Errorf("%d gaps after a restart, want 1", n)
+	}
+	for seq := range uint32(100) { // nobody listens: only the latest is kept
+		write(t, c, hashBlock(chainhash.Hash{byte(seq)}, seq+1))
+	}
+	for got := range z.Hints() {
+		if got.Block == (chainhash.Hash{99}) {
+			break
+		}
+	}
+	c.Close()
+}
+
+func TestZMQIdle(t *testing.T) {
+	p := newPublisher(t)
+	listening(t, p, 20*time.Millisecond)
+	for range 2 {
+		c := <-p.conns
+		if _, err := io.ReadAll(c); err != nil { // until the subscriber leaves
+			t.Error(err)
+		}
+		c.Close()
+	}
+}
+
+func TestZMQStrangers(t *testing.T) {
+	greeting := func(version byte, mechanism string) string {
+		g := make([]byte, 64)
+		copy(g, "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f")
+		g[10] = version
+		copy(g[12:], mechanism)
+		return string(g)
+	}
+	for name, test := range map[string]struct{ says, want string }{
+		"HTTP":          {"HTTP/1.1 400 Bad Request\r\n" + strings.Repeat(" ", 64), "greeting"},
+		"ZMTP 2":        {greeting(2, "NULL"), "ZMTP 2"},
+		"CURVE":         {greeting(3, "CURVE"), "CURVE"},
+		"hangs up":      {greeting(3, "NULL")[:10], "EOF"},
+		"refuses":       {greeting(3, "NULL") + "\x04\x09\x05ERROR\x02no", "ERROR"},
+		"huge frame":    {greeting(3, "NULL") + "\x02\x7f\x00\x00\x00\x00\x00\x00\x00", "frame"},
+		"unknown flags": {greeting(3, "NULL") + "\xf0\x00", "frame"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				c, err := l.Accept()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := io.WriteString(c, test.says); err != nil {
+					t.Error(err)
+				}
+				if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Error(err)
+				}
+				if _, err := io.Copy(io.Discard, c); err != nil {
+					t.Log(err) // a reset will do
+				}
+				c.Close()
+			}()
+			_, err = subscribe(t.Context(), l.Addr().String(), zmqTopic, 5*time.Second)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			<-done
+		})
+	}
+}
+
+// TestZMQEnds checks that neither connecting nor listening outlives the context.
+func TestZMQEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never greets
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := subscribe(ctx, l.Addr().String(), zmqTopic, time.Minute); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestNewZMQ(t *testing.T) {
+	for _, address := range []string{"", "127.0.0.1:28332", "ipc:///tmp/x", "tcp://127.0.0.1", "tcp://127.0.0.1:"} {
+		if _, err := NewZMQ(ZMQConfig{Address: address, Now: time.Now, Log: quiet()}); err == nil {
+			t.Errorf("%q: no error", address)
+		}
+	}
+}
+
+func FuzzReadMessage(f *testing.F) {
+	f.Add(hashBlock(chainhash.Hash{1}, 1))
+	f.Add([]byte("\x04\x07\x04PING\x00\x00"))
+	f.Add([]byte("\x03\x00\x00\x00\x00\x00\x00\x00\x01x\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		parts, err := readMessage(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		total := 0
+		for _, p := range parts {
+			total += len(p) + 2
+		}
+		if len(parts) == 0 || len(parts) > zmtpMaxParts || total > len(b) {
+			t.Fatalf("%d frames of %d bytes from %d", len(parts), total, len(b))
+		}
+		if block, seq, ok := parseHashBlock(parts); ok && !bytes.Contains(b, hashBlock(block, seq)[2:11]) {
+			t.Fatalf("%v %d", block, seq)
+		}
+	})
+}
