@@ -15,7 +15,7 @@ func TestUnauthorized(t *testing.T) {
 	}{
 		{"nobody", "", "", codeAddress, "use your payout address as the user name"},
 		{"no address", "satoshi", "x", codeAddress, `"satoshi" is not an address on regtest`},
-		{"another network", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "x", codeAddress, "is an address of another network than regtest"},
+		{"another network", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "x", codeAddress, "is not an address on regtest: it belongs to mainnet"},
 		{"broken checksum", "bcrt1q880sld3m9txhuel5y4fageluwk3exdph73p7dq", "x", codeAddress, "is not an address on regtest"},
 		{"worker not printable", address + ".a\tb", "x", codeAddress, "printable ASCII"},
 		{"difficulty no number", user, "d=1k", codeParameter, `share difficulty of "1k"`},

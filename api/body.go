@@ -71,9 +71,7 @@ func (s *Server) readBody(out *stream, r *http.Request) (body []byte, release fu
 	if err != nil && !errors.Is(err, errTooLarge) {
 		return nil, release, fmt.Errorf("read the request: %w", err)
 	}
-	// From here on the connection is only watched for the client's leaving, which takes as long as
-	// the answer does.
-	return buf.Bytes(), release, errors.Join(err, supported(out.control.SetReadDeadline(time.Time{})))
+	return buf.Bytes(), release, err
 }
 
 // pace makes a body come at a minimum rate.

@@ -29,6 +29,10 @@ func (s *Server) getBlockTemplate(ctx context.Context, c *call) (pieces, error) 
 			// The other calls of the batch would wait with it.
 			return nil, fail(codeParameter, "longpollid is not served in a batch: send the long poll as a request of its own")
 		}
+		if c.size > readSize {
+			// It would keep its part of the memory for large bodies for as long as it waits.
+			return nil, fail(codeParameter, "a long poll may not be larger than %d bytes", readSize)
+		}
 		s.metrics.polls.Inc()
 		defer s.metrics.polls.Dec()
 		beat = newHeartbeat(c.out, s.cfg.KeepAlive)

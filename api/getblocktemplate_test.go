@@ -111,6 +111,7 @@ func TestBadTemplateRequests(t *testing.T) {
 		{`{"capabilities":{}}`, "capabilities: JSON value of type object is not of expected type array", codeMisc},
 		{`{"maxversion":"4"}`, "maxversion: JSON value of type string is not of expected type number", codeMisc},
 		{`{"maxversion":1.5}`, "maxversion: JSON integer out of range", codeMisc},
+		{`{"longpollid":"` + strings.Repeat("x", readSize) + `"}`, "a long poll may not be larger than 65536 bytes", codeParameter},
 		{`{"target":true}`, "target: JSON value of type bool is not of expected type string", codeMisc},
 		{`{"target":"xy"}`, "target: invalid target: encoding/hex: invalid byte: U+0078 'x'", codeParameter},
 	} {

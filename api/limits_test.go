@@ -109,6 +109,7 @@ func TestCrowd(t *testing.T) {
 		if got := exchange(t, p.dial(), post(body+`"]}`)); got.status != 200 {
 			t.Errorf("afterwards: got %d %s", got.status, got.body)
 		}
+		synctest.Wait()
 		if n := p.bodies.used.Load(); n != 0 {
 			t.Errorf("%d bytes are not given back", n)
 		}

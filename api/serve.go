@@ -46,6 +46,8 @@ type call struct {
 	caller caller
 	// out sends keep-alive bytes; nil in a batch, where nothing can be sent before the end.
 	out *stream
+	// size is that of the request's body in bytes.
+	size int
 	// received is when the request had arrived in full, and woken when a template was there for it.
 	received, woken time.Time
 	// poll is true for an answered long poll.
@@ -54,10 +56,15 @@ type call struct {
 	leave func()
 }
 
-func (c *call) done() {
-	if c.leave != nil {
-		c.leave()
+// done lets the server stop as far as this call matters: its reply is out, to the last byte.
+func (c *call) done(out *stream) {
+	if c.leave == nil {
+		return
 	}
+	if out.begun {
+		_ = out.control.Flush() // it fails if the client is gone, who needs nothing more then
+	}
+	c.leave()
 }
 
 // serveRPC serves POST /.
@@ -95,7 +102,7 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 	case msg.batch:
 		s.serveBatch(r, out, who, msg)
 	default:
-		s.serveCall(r, &call{request: msg.calls[0], caller: who, out: out, received: now})
+		s.serveCall(r, &call{request: msg.calls[0], caller: who, out: out, size: len(body), received: now})
 	}
 }
 
@@ -124,7 +131,7 @@ func unread(err error) *rpcError {
 
 // serveCall serves a single call.
 func (s *Server) serveCall(r *http.Request, c *call) {
-	defer c.done()
+	defer c.done(c.out)
 	result, err := s.execute(r.Context(), c)
 	status, e := http.StatusOK, (*rpcError)(nil)
 	if err != nil {
@@ -176,7 +183,7 @@ func (s *Server) serveBatch(r *http.Request, out *stream, who caller, msg messag
 	var body pieces
 	for _, q := range msg.calls {
 		c := &call{request: q, caller: who, received: time.Now()}
-		defer c.done()
+		defer c.done(out)
 		result, err := s.execute(r.Context(), c)
 		var e *rpcError
 		if err != nil {

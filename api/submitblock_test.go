@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -106,6 +105,16 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// TestTooLargeIsHeard: a client that is still sending is heard out before it is answered.
+func TestTooLargeIsHeard(t *testing.T) {
+	inBubble(t, func(p *pool) {
+		got := exchange(p.t, p.dial(), post(`{"id":5,"method":"submitblock","params":["`+strings.Repeat("0", 480_000)+`"]}`))
+		if want := `{"result":"rejected","error":null,"id":5}` + "\n"; got.status != 200 || got.body != want {
+			p.t.Errorf("got %d %q", got.status, got.body)
+		}
+	}, func(c *Config) { c.Limits.Body = 100_000 })
+}
+
 // TestSubmission: what miners send arrives at the intake.
 func TestSubmission(t *testing.T) {
 	asked := make(chan gbt.Submission, 1)
@@ -177,33 +186,29 @@ func TestPasswordOfSubmission(t *testing.T) {
 
 // TestMinerHangsUp: the submission goes its way when its miner is gone.
 func TestMinerHangsUp(t *testing.T) {
-	entered, left, gone := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	p := newPool(t, func(c *Config) {
+	gone := make(chan error, 1)
+	inBubble(t, func(p *pool) {
+		t := p.t
+		c := p.dial()
+		send(t, c, post(`{"method":"submitblock","params":["00"],"id":1}`))
+		time.Sleep(time.Second)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err := <-gone; err != nil {
+			t.Errorf("the submission was cut off: %v", err)
+		}
+		if n := count(t, p.metrics.submissions.WithLabelValues("accepted")); n != 1 {
+			t.Errorf("%g accepted", n)
+		}
+	}, func(c *Config) {
 		c.Intake = intakeFunc(func(ctx context.Context, _ gbt.Submission) gbt.Verdict {
-			close(entered)
-			<-left
+			time.Sleep(5 * time.Second)
 			gone <- ctx.Err()
 			return gbt.Verdict{}
 		})
-	}).serve()
-	c := p.dial()
-	if _, err := io.WriteString(c, post(`{"method":"submitblock","params":["00"],"id":1}`)); err != nil {
-		t.Fatal(err)
-	}
-	<-entered
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	close(left)
-	if err := <-gone; err != nil {
-		t.Errorf("the submission was cut off: %v", err)
-	}
-	if err := p.stop(); err != nil {
-		t.Error(err)
-	}
-	if n := count(t, p.metrics.submissions.WithLabelValues("accepted")); n != 1 {
-		t.Errorf("%g accepted", n)
-	}
+	})
 }
 
 func TestBlocks(t *testing.T) {

@@ -85,6 +85,8 @@ type fakeNode struct {
 	tmplErr  error
 	hung     bool // calls answer no more
 	deaf     bool // long polls answer no more
+	hasty    bool // long polls answer at once
+	noPolls  bool // templates have no long poll id
 	stale    chainhash.Hash
 	building time.Duration // what a template takes
 	verdicts []verdict     // of SubmitBlock in turn, the last for ever
@@ -190,6 +192,9 @@ func (f *fakeNode) Template(ctx context.Context, longPollID string) (json.RawMes
 	if f.stale != (chainhash.Hash{}) {
 		previous = f.stale
 	}
+	if f.noPolls {
+		id = ""
+	}
 	f.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -209,7 +214,7 @@ func (f *fakeNode) poll(ctx context.Context, id string) error {
 	f.polls++
 	f.maxPolls = max(f.maxPolls, f.polls)
 	defer func() { f.polls-- }()
-	for f.err == nil && ctx.Err() == nil && (f.id() == id || f.deaf || f.hung) {
+	for f.err == nil && ctx.Err() == nil && (f.id() == id && !f.hasty || f.deaf || f.hung) {
 		changed := f.changed
 		f.mu.Unlock()
 		select {
@@ -264,12 +269,7 @@ type rig struct {
 	at   []time.Time
 }
 
-// inBubble makes fakes inside the bubble, where their channels have to be made.
-func inBubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, test)
-}
-
+// newRig starts a Set of nodes, inside a synctest bubble.
 func newRig(t *testing.T, change func(*SetConfig), nodes []*fakeNode) *rig {
 	t.Helper()
 	r := &rig{t: t, log: new(logBuffer)}

@@ -239,7 +239,7 @@ func (v *view) ready() bool { return v.template != nil && v.template.previous ==
 
 // elect sets the leader among the usable nodes with the most work. The present one stays as long
 // as it is among them, unless only others have a template yet, or one that comes before it in the
-// configuration has proven stable and gives a template on the very same block.
+// configuration ranks as high and has proven stable.
 func (l *lead) elect(top tip, now time.Time) {
 	var group []int
 	present, anyReady := false, false
@@ -278,11 +278,10 @@ func (l *lead) rank(i int) int {
 	return rank
 }
 
-// retakes reports whether node i takes the lead back from the present leader.
+// retakes reports whether node i, which ranks highest, takes the lead back from the present leader.
 func (l *lead) retakes(i int, now time.Time) bool {
 	v := &l.nodes[i]
-	return i < l.leader && v.ready() && v.tip.hash == l.nodes[l.leader].tip.hash &&
-		!v.goodSince.IsZero() && now.Sub(v.goodSince) >= l.cfg.StableFor && now.Sub(l.ledSince) >= l.cfg.StableFor
+	return i < l.leader && !v.goodSince.IsZero() && now.Sub(v.goodSince) >= l.cfg.StableFor && now.Sub(l.ledSince) >= l.cfg.StableFor
 }
 
 // hold is the decision while no usable node has as much work as is known to exist: the last

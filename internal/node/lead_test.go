@@ -238,7 +238,7 @@ func TestSetNeverBackwards(t *testing.T) {
 			}
 		}), 1, 25).Draw(rt, "steps")
 		var problem error
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			w, genesis := newWorld()
 			var nodes []*fakeNode
 			for i := range count {

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -356,6 +358,27 @@ func TestRequests(t *testing.T) {
 		if diff := cmp.Diff([]any{test.want}, got); diff != "" {
 			t.Errorf("%s: %s", test.chain, diff)
 		}
+	}
+}
+
+// TestLargeTemplate gets what a node sends for a full block and more, byte for byte, and reuses the
+// connection.
+func TestLargeTemplate(t *testing.T) {
+	template := `{"transactions":[{"data":"` + strings.Repeat("0123456789abcdef", 1<<19) + `"}]}`
+	peers := make(map[string]bool)
+	r := served(t, func(w http.ResponseWriter, q *http.Request) {
+		peers[q.RemoteAddr] = true
+		if _, err := io.WriteString(w, `{"result":`+template+`,"error":null,"id":1}`+"\n"); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 3 {
+		if got, err := r.Template(t.Context(), ""); err != nil || string(got) != template {
+			t.Fatalf("got %d bytes, %v, want %d", len(got), err, len(template))
+		}
+	}
+	if len(peers) != 1 {
+		t.Errorf("%d connections for calls one after another, want 1", len(peers))
 	}
 }
 

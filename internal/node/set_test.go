@@ -1,15 +1,18 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
 func TestFollowsOneNode(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a := newFake("a", w, tip)
 		r := newRig(t, nil, []*fakeNode{a})
@@ -50,7 +53,7 @@ func TestFollowsOneNode(t *testing.T) {
 
 // TestDeafLongPoll has a node whose long polls never answer: the watchdog has to notice.
 func TestDeafLongPoll(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a := newFake("a", w, tip)
 		a.deaf = true
@@ -69,7 +72,7 @@ func TestDeafLongPoll(t *testing.T) {
 }
 
 func TestHints(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a := newFake("a", w, tip)
 		a.deaf = true
@@ -100,7 +103,7 @@ func TestHints(t *testing.T) {
 }
 
 func TestFailover(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a, b := newFake("a", w, tip), newFake("b", w, tip)
 		r := newRig(t, nil, []*fakeNode{a, b})
@@ -133,7 +136,7 @@ func TestFailover(t *testing.T) {
 
 // TestFlapping has a preferred node that fails every now and then: it must not get the lead.
 func TestFlapping(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a, b := newFake("a", w, tip), newFake("b", w, tip)
 		a.err = errDead
@@ -152,7 +155,7 @@ func TestFlapping(t *testing.T) {
 }
 
 func TestLaggingNode(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a, b := newFake("a", w, tip), newFake("b", w, tip)
 		r := newRig(t, nil, []*fakeNode{a, b})
@@ -183,7 +186,7 @@ func TestLaggingNode(t *testing.T) {
 
 // TestHangingNode has the leader stop answering, with its long poll still open.
 func TestHangingNode(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a, b := newFake("a", w, tip), newFake("b", w, tip)
 		r := newRig(t, nil, []*fakeNode{a, b})
@@ -207,7 +210,7 @@ func TestHangingNode(t *testing.T) {
 
 // TestFreshBlockWaits checks what is told while the template on a new block is being made.
 func TestFreshBlockWaits(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, first := newWorld()
 		a := newFake("a", w, first)
 		r := newRig(t, nil, []*fakeNode{a})
@@ -220,7 +223,7 @@ func TestFreshBlockWaits(t *testing.T) {
 		third := a.extend() // while the template on the second is being made
 		r.after(1100 * time.Millisecond)
 		r.wantNone(third)
-		r.after(10 * time.Second)
+		r.after(5 * time.Second) // the rest of the second's 3 s, and the third's at once
 		r.want("a", third)
 		for _, n := range r.told() {
 			if n.Tip == second && n.Template != nil {
@@ -232,7 +235,7 @@ func TestFreshBlockWaits(t *testing.T) {
 
 // TestStaleTemplates has a node whose templates build on another block than it calls its best.
 func TestStaleTemplates(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, first := newWorld()
 		a := newFake("a", w, first)
 		r := newRig(t, nil, []*fakeNode{a})
@@ -255,7 +258,7 @@ func TestStaleTemplates(t *testing.T) {
 }
 
 func TestTwoBlocksAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a, b := newFake("a", w, tip), newFake("b", w, tip)
 		r := newRig(t, nil, []*fakeNode{a, b})
@@ -296,7 +299,7 @@ func TestTwoBlocksAtOnce(t *testing.T) {
 // TestKeepsBlock has a preferred node come back with another block of the same height: what miners
 // work on is as good, so they are not moved.
 func TestKeepsBlock(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a, b := newFake("a", w, tip), newFake("b", w, tip)
 		a.err = errDead
@@ -314,7 +317,7 @@ func TestKeepsBlock(t *testing.T) {
 }
 
 func TestReorg(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, root := newWorld()
 		a := newFake("a", w, w.grow(root, 3))
 		r := newRig(t, nil, []*fakeNode{a})
@@ -334,7 +337,7 @@ func TestReorg(t *testing.T) {
 
 // TestLessWorkHigher has a longer chain with less work, as after a fork at a change of difficulty.
 func TestLessWorkHigher(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, root := newWorld()
 		heavy := w.add(w.block(root, 0x1f7fffff))
 		a, b := newFake("a", w, root), newFake("b", w, root)
@@ -349,165 +352,59 @@ func TestLessWorkHigher(t *testing.T) {
 	})
 }
 
-// TestHoldsTip has the only node with the newest block die: nothing older is served until the
-// block must be held for lost.
-func TestHoldsTip(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		w, old := newWorld()
-		a, b := newFake("a", w, old), newFake("b", w, old)
-		r := newRig(t, nil, []*fakeNode{a, b})
-		defer r.stop()
-		r.after(time.Second)
-		tip := a.extend()
-		r.after(10 * time.Millisecond)
-		r.want("a", tip)
-		a.set(func(f *fakeNode) { f.err = errDead })
-		r.after(28 * time.Second)
-		r.want("a", tip) // its last template is as good as any
-		r.after(10 * time.Second)
-		r.wantNone(tip)
-		r.after(10 * time.Second)
-		r.wantNone(tip)
-		r.after(20 * time.Second)
-		r.want("b", old)
-		a.set(func(f *fakeNode) { f.err = nil })
-		r.after(6 * time.Second)
-		r.want("a", tip)
-	})
-}
-
-func TestAllDownThenBack(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		w, tip := newWorld()
-		a, b := newFake("a", w, tip), newFake("b", w, tip)
-		r := newRig(t, nil, []*fakeNode{a, b})
-		defer r.stop()
-		r.after(2 * time.Minute)
-		r.want("a", tip)
-		dead := func(f *fakeNode) { f.err = errDead }
-		a.set(dead)
-		b.set(dead)
-		r.after(25 * time.Second)
-		r.want("a", tip)
-		r.after(10 * time.Second)
-		r.wantNone(tip)
-		if err := r.latest().Err.Error(); !strings.Contains(err, "a: down, b: down") {
-			t.Errorf("got %q", err)
-		}
-		if r.set.Healthy() == nil {
-			t.Error("healthy without a node")
-		}
-		r.after(time.Hour)
-		if n := a.count("info"); n > 1000 {
-			t.Errorf("a dead node was asked %d times in an hour", n)
-		}
-		if n := strings.Count(r.logged(), "state=down"); n != 2 {
-			t.Errorf("said %d times that a node is down, want once for each", n)
-		}
-		b.set(func(f *fakeNode) { f.err = nil })
-		r.after(6 * time.Second)
-		r.want("b", tip)
-	})
-}
-
-func TestNoNodeAtStart(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+// TestLatestNewsOnly has nobody read for a while: nothing old may wait.
+func TestLatestNewsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a := newFake("a", w, tip)
-		a.err = errDead
-		r := newRig(t, nil, []*fakeNode{a})
-		defer r.stop()
-		r.after(time.Second)
-		r.wantNone(chainhash.Hash{})
-		a.set(func(f *fakeNode) { f.err = nil })
-		r.after(6 * time.Second)
-		r.want("a", tip)
+		set, err := NewSet(SetConfig{Nodes: []Node{a}, Chain: "main", Now: time.Now, Log: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- set.Run(ctx) }()
+		for range 10 {
+			tip = a.extend()
+			time.Sleep(2 * time.Second)
+		}
+		synctest.Wait()
+		if news, err := set.Next(ctx); err != nil || news.Tip != tip || news.Template == nil {
+			t.Errorf("got %+v, %v", news, err)
+		}
+		cancel()
+		if _, err := set.Next(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
-// TestUnfitNodes has a preferred node that answers but must not be used.
-func TestUnfitNodes(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		change func(*Info)
-		want   State
-		reason string
-	}{
-		{"wrong chain", func(i *Info) { i.Chain = "test" }, WrongChain, "on test and we mine on main"},
-		{"initial download", func(i *Info) { i.InitialDownload, i.Progress = true, 0.5 }, Syncing, "50.0%"},
-		{"no peers", func(i *Info) { i.Peers = 0 }, Alone, "no peers"},
+// TestOddLongPolls has nodes that do not long-poll as BIP 22 says: they must not be flooded.
+func TestOddLongPolls(t *testing.T) {
+	for name, change := range map[string]func(*fakeNode){
+		"answered at once": func(f *fakeNode) { f.hasty = true },
+		"not offered":      func(f *fakeNode) { f.noPolls = true },
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				w, tip := newWorld()
-				a, b := newFake("a", w, w.grow(tip, 5)), newFake("b", w, tip)
-				good := a.info
-				test.change(&a.info)
-				r := newRig(t, nil, []*fakeNode{a, b})
+				a := newFake("a", w, tip)
+				change(a)
+				r := newRig(t, nil, []*fakeNode{a})
 				defer r.stop()
-				r.after(10 * time.Minute)
-				r.want("b", tip)
-				if s := r.set.Status()[0]; s.State != test.want || !strings.Contains(s.Reason, test.reason) {
-					t.Errorf("a is %s: %s", s.State, s.Reason)
+				r.after(time.Minute)
+				if n := a.count("template"); n < 10 || n > 65 {
+					t.Errorf("asked for %d templates in a minute", n)
 				}
-				if n := strings.Count(r.logged(), "node=a"); n != 1 {
-					t.Errorf("said %d times, want once:\n%s", n, r.logged())
-				}
-				if n := a.count("template"); n > 0 {
-					t.Errorf("asked for %d templates", n)
-				}
-				a.set(func(f *fakeNode) { f.info = good })
-				r.after(6 * time.Second)
-				r.want("a", a.best)
+				tip = a.extend()
+				r.after(1100 * time.Millisecond)
+				r.want("a", tip)
 			})
 		})
 	}
-	inBubble(t, func(t *testing.T) { // on regtest nobody is there to download from
-		w, tip := newWorld()
-		a := newFake("a", w, tip)
-		a.info = Info{Chain: "regtest", InitialDownload: true}
-		r := newRig(t, func(c *SetConfig) { c.Chain = "regtest" }, []*fakeNode{a})
-		defer r.stop()
-		r.after(time.Second)
-		r.want("a", tip)
-	})
-}
-
-// TestNoTemplates has a node that knows the best block but gives no templates.
-func TestNoTemplates(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		w, tip := newWorld()
-		a, b := newFake("a", w, tip), newFake("b", w, tip)
-		a.tmplErr = &RPCError{Code: -9, Message: "not connected"}
-		r := newRig(t, nil, []*fakeNode{a, b})
-		defer r.stop()
-		r.after(time.Minute)
-		r.want("b", tip)
-		if r.state(0) != Alone {
-			t.Errorf("a is %s", r.state(0))
-		}
-		if n := a.count("template"); n > 30 {
-			t.Errorf("asked for %d templates in a minute", n)
-		}
-	})
-}
-
-func TestRestartOnAnotherChain(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		w, tip := newWorld()
-		a, b := newFake("a", w, tip), newFake("b", w, tip)
-		r := newRig(t, nil, []*fakeNode{a, b})
-		defer r.stop()
-		r.after(time.Minute)
-		r.want("a", tip)
-		a.set(func(f *fakeNode) { f.err = errDead })
-		r.after(time.Second)
-		a.set(func(f *fakeNode) { f.err, f.best, f.info.Chain = nil, w.grow(tip, 50), "test" })
-		r.after(3 * time.Second)
-		r.want("b", tip)
-		r.after(time.Hour)
-		r.want("b", tip)
-	})
 }
 
 func TestNewSet(t *testing.T) {

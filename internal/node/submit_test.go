@@ -11,7 +11,7 @@ import (
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
-var errBusy = errors.New("Work queue depth exceeded")
+var errBusy = errors.New("the work queue is full")
 
 func TestSubmitBlock(t *testing.T) {
 	const many = -1
@@ -65,7 +65,7 @@ func TestSubmitBlock(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				w, tip := newWorld()
 				a, b := newFake("a", w, tip), newFake("b", w, tip)
 				a.verdicts, b.verdicts = test.a, test.b
@@ -101,7 +101,7 @@ func TestSubmitBlock(t *testing.T) {
 // TestOwnBlock checks that the template follows our own block at once, though neither the long
 // poll nor the watchdog tells of it.
 func TestOwnBlock(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a := newFake("a", w, tip)
 		a.deaf = true
@@ -121,7 +121,7 @@ func TestOwnBlock(t *testing.T) {
 
 // TestSubmitToLostNodes checks that nodes are offered blocks that are not fit to lead.
 func TestSubmitToLostNodes(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a, b, c := newFake("a", w, tip), newFake("b", w, tip), newFake("c", w, tip)
 		b.info.InitialDownload = true
@@ -155,7 +155,7 @@ func TestShutdownDrains(t *testing.T) {
 		{"too late", time.Hour, 0, 10 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				w, tip := newWorld()
 				a := newFake("a", w, tip)
 				r := newRig(t, nil, []*fakeNode{a})
@@ -188,8 +188,25 @@ func TestShutdownDrains(t *testing.T) {
 	}
 }
 
+// TestLeadersReason has the node that leads come second.
+func TestLeadersReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, tip := newWorld()
+		a, b := newFake("a", w, tip), newFake("b", w, tip)
+		a.verdicts, b.verdicts = []verdict{{reason: gbt.StalePrevblk}}, []verdict{{reason: "bad-cb-amount"}}
+		r := newRig(t, nil, []*fakeNode{a, b})
+		defer r.stop()
+		r.after(time.Second)
+		b.extend()
+		r.after(time.Second)
+		if got, err := r.set.SubmitBlock(t.Context(), w.block(tip, easyBits)); got != "bad-cb-amount" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
 func TestPropose(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
 		a, b, c := newFake("a", w, tip), newFake("b", w, tip), newFake("c", w, tip)
 		b.building, c.building = time.Millisecond, time.Millisecond
