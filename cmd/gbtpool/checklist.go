@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/gbtpool/gbtpool/internal/app"
 )
 
@@ -31,6 +29,6 @@ func mark(s *screen, m app.Mark) string {
 	case app.Bad:
 		return s.paint(red, "✗")
 	default:
-		return fmt.Sprint(int(m))
+		return "?"
 	}
 }

@@ -21,29 +21,37 @@ const (
 	nonceOffset = 76
 )
 
-// scan tries the nonces from first to last, both included, and calls found for each that meets the
-// target. It returns when it is through or ctx ends. throttle, if it is not nil, is told the number
-// of hashes after each batch and may wait.
-func scan(ctx context.Context, header *wire.BlockHeader, target gbt.Target, first, last uint32,
-	throttle func(ctx context.Context, hashes int), found func(nonce uint32, hash chainhash.Hash)) error {
+// search is a range of nonces to try on a header.
+type search struct {
+	header *wire.BlockHeader
+	target gbt.Target
+	// first and last are the nonces' bounds, both included.
+	first, last uint32
+	// batch is told the number of hashes after each batch and may wait.
+	batch func(ctx context.Context, hashes int)
+	// found is called for each nonce that meets the target.
+	found func(nonce uint32, hash chainhash.Hash)
+}
 
+// run tries all nonces, or as many as it gets to until ctx ends.
+func (s *search) run(ctx context.Context) error {
 	var buf bytes.Buffer
-	if err := header.Serialize(&buf); err != nil {
+	if err := s.header.Serialize(&buf); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
 	raw := [wire.MaxBlockHeaderPayload]byte(buf.Bytes())
-	for nonce := uint64(first); nonce <= uint64(last) && ctx.Err() == nil; {
-		end := min(nonce+batch, uint64(last)+1)
+	for nonce := uint64(s.first); nonce <= uint64(s.last) && ctx.Err() == nil; {
+		end := min(nonce+batch, uint64(s.last)+1)
 		hashes := int(end - nonce)
 		for ; nonce < end; nonce++ {
 			binary.LittleEndian.PutUint32(raw[nonceOffset:], uint32(nonce))
 			once := sha256.Sum256(raw[:])
 			hash := chainhash.Hash(sha256.Sum256(once[:]))
-			if target.MetBy(hash) {
-				found(uint32(nonce), hash)
+			if s.target.MetBy(hash) {
+				s.found(uint32(nonce), hash)
 			}
 		}
-		throttle(ctx, hashes)
+		s.batch(ctx, hashes)
 	}
 	return nil
 }

@@ -76,6 +76,8 @@ type Miner struct {
 	fetch  chan struct{} // gets a token when the template should be fetched anew
 	blocks chan found
 	hashes atomic.Uint64
+	// numbers counts the blocks made where the coinbase can be appended to.
+	numbers atomic.Uint32
 }
 
 // work is a template being mined.
@@ -85,7 +87,7 @@ type work struct {
 	// done ends when the work should not be mined any more.
 	done   context.Context //nolint:containedctx // the work is what it bounds
 	end    context.CancelFunc
-	number atomic.Uint32 // of the next block
+	number atomic.Uint32 // of the next block, where the coinbase cannot be appended to
 	// worthless is set when what was found on the work should not even be submitted.
 	worthless atomic.Bool
 }
@@ -140,7 +142,7 @@ func (m *Miner) follow(ctx context.Context) error {
 		t, err := m.next(ctx, last)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of ctx is how a miner ends, not a failure
 		case err == nil:
 			b.succeeded()
 			if err := m.adopt(ctx, t); err != nil {
@@ -234,7 +236,7 @@ func (m *Miner) hash(ctx context.Context) error {
 			m.await(ctx)
 			continue
 		}
-		b, err := w.assembler.Block(w.number.Add(1)-1, time.Now())
+		b, err := w.assembler.Block(m.number(w), time.Now())
 		if errors.Is(err, ErrExhausted) {
 			w.end()
 			m.refresh()
@@ -250,30 +252,40 @@ func (m *Miner) hash(ctx context.Context) error {
 	return nil
 }
 
+// number returns the number of the next block to make of w. Where the coinbase can be appended to,
+// numbers are not used again even on other work, since a full node gives the same template to all
+// who ask.
+func (m *Miner) number(w *work) uint32 {
+	if w.assembler.append {
+		return m.numbers.Add(1) - 1
+	}
+	return w.number.Add(1) - 1
+}
+
 // scan tries nonces of a block and queues what meets the target.
 func (m *Miner) scan(ctx context.Context, w *work, b *Block, p *pace) error {
-	first := w.template.NonceFirst
-	last := uint32(min(uint64(first)+scanNonces-1, uint64(w.template.NonceLast)))
-	return scan(w.done, &b.Header, w.template.Target, first, last,
-		func(done context.Context, n int) {
-			m.hashes.Add(uint64(n))
-			p.wait(done, n)
-		},
-		func(nonce uint32, hash chainhash.Hash) {
-			if w.done.Err() != nil {
-				return
-			}
-			solution := *b
-			solution.Header.Nonce = nonce
-			f := found{block: &solution, hash: hash, work: w, solve: w.template.NetworkTarget.MetBy(hash)}
-			if f.solve {
-				w.end() // the next block stands on this one
-			}
-			select {
-			case m.blocks <- f:
-			case <-ctx.Done():
-			}
-		})
+	s := search{header: &b.Header, target: w.template.Target, first: w.template.NonceFirst}
+	s.last = uint32(min(uint64(s.first)+scanNonces-1, uint64(w.template.NonceLast)))
+	s.batch = func(done context.Context, n int) {
+		m.hashes.Add(uint64(n))
+		p.wait(done, n)
+	}
+	s.found = func(nonce uint32, hash chainhash.Hash) {
+		if w.done.Err() != nil {
+			return
+		}
+		solution := *b
+		solution.Header.Nonce = nonce
+		f := found{block: &solution, hash: hash, work: w, solve: w.template.NetworkTarget.MetBy(hash)}
+		if f.solve {
+			w.end() // the next block stands on this one
+		}
+		select {
+		case m.blocks <- f:
+		case <-ctx.Done():
+		}
+	}
+	return s.run(w.done)
 }
 
 // await waits for new work for a moment.

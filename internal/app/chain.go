@@ -50,7 +50,7 @@ func (a *App) ready(context.Context) []api.Check {
 
 // nodeCollector tells Prometheus how each node does, when asked.
 type nodeCollector struct {
-	nodes                                          *node.Set
+	nodes                                           *node.Set
 	up, leading, height, peers, lastSeen, submitted *prometheus.Desc
 }
 

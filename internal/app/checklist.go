@@ -147,8 +147,8 @@ func (a *App) templateItem(ctx context.Context) Item {
 		item.Change = "let the node reserve more: blockreservedweight in bitcoin.conf, blockmaxweight in btcd.conf"
 	}
 	switch reason, err := a.propose(ctx); {
-	case errors.Is(err, gbt.ErrUnavailable):
-		item.Mark, item.Text = Notice, item.Text+", not proposed: it was replaced just now"
+	case errors.Is(err, gbt.ErrUnavailable), strings.HasPrefix(string(reason), "inconclusive"):
+		item.Text += ", replaced by another just now"
 	case err != nil:
 		item.Mark, item.Text = Notice, item.Text+", not proposed: "+err.Error()
 		item.Change = "see the node's own log: it should answer getblocktemplate with mode proposal"

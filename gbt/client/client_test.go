@@ -1,0 +1,276 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gbtpool/gbtpool/gbt"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// call is a request as a server sees it.
+type call struct {
+	Method string
+	Params []json.RawMessage
+	Header http.Header
+	Path   string
+}
+
+// object returns the call's first parameter.
+func (c call) object(t *testing.T) map[string]any {
+	t.Helper()
+	var out map[string]any
+	if err := json.Unmarshal(c.Params[0], &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// serve starts a server that answers with handle and returns a client of it.
+func serve(t *testing.T, handle func(w http.ResponseWriter, c call)) *Client {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := call{Header: r.Header, Path: r.URL.Path}
+		if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
+			t.Error(err)
+		}
+		handle(w, c)
+	}))
+	t.Cleanup(s.Close)
+	c, err := New(Config{URL: s.URL, User: "addr.rig", Password: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// reply writes a JSON-RPC answer.
+func reply(w io.Writer, result any) {
+	raw, err := json.Marshal(result)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = fmt.Fprintf(w, `{"result":%s,"error":null,"id":1}`, raw)
+}
+
+func TestRequest(t *testing.T) {
+	var got call
+	c := serve(t, func(w http.ResponseWriter, c call) { got = c; reply(w, newAnswer(t, nil)) })
+	target, err := gbt.ParseTarget("00ff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Template(t.Context(), Request{Target: target}, nil); err != nil {
+		t.Fatal(err)
+	}
+	params := got.object(t)
+	if got.Method != "getblocktemplate" || params["target"] != target.String() || params["longpollid"] != nil {
+		t.Errorf("the request is %+v", got)
+	}
+	if rules := fmt.Sprint(params["rules"]); !strings.Contains(rules, "segwit") {
+		t.Errorf("the rules are %s, without segwit", rules)
+	}
+	if got.Header.Get("Authorization") != "Basic YWRkci5yaWc6eA==" {
+		t.Errorf("the request is authorised by %q", got.Header.Get("Authorization"))
+	}
+}
+
+// TestLongPoll has a server send keep-alive bytes before its answer, at a URI of its own.
+func TestLongPoll(t *testing.T) {
+	for name, uri := range map[string]string{"same": "", "absolute path": "/lp", "relative": "lp?x=1"} {
+		t.Run(name, func(t *testing.T) {
+			var paths []string
+			c := serve(t, func(w http.ResponseWriter, c call) {
+				paths = append(paths, c.Path)
+				a := newAnswer(t, nil)
+				a["longpollid"], a["longpolluri"] = "first", uri
+				if c.object(t)["longpollid"] == "first" {
+					for range 3 {
+						_, _ = fmt.Fprint(w, " \n")
+						if err := http.NewResponseController(w).Flush(); err != nil {
+							t.Error(err)
+						}
+					}
+					a["longpollid"], a["submitold"] = "second", false
+				}
+				reply(w, a)
+			})
+			first, err := c.Template(t.Context(), Request{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := c.Template(t.Context(), Request{LongPollID: first.LongPollID}, first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if second.LongPollID != "second" || second.SubmitOld {
+				t.Errorf("the answer is %+v", second)
+			}
+			want := "/"
+			if uri != "" {
+				want = "/lp"
+			}
+			if paths[0] != "/" || paths[1] != want {
+				t.Errorf("asked at %v, want the poll at %s", paths, want)
+			}
+		})
+	}
+}
+
+// TestFaults looks at answers that are none.
+func TestFaults(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status    int
+		body      string
+		forbidden bool
+		want      string
+	}{
+		"unavailable":        {503, `{"result":null,"error":{"code":-10,"message":"no template"},"id":1}`, false, "no template"},
+		"error with 200":     {200, `{"result":null,"error":{"code":-8,"message":"bad rules"},"id":1}`, false, "bad rules"},
+		"unauthorized":       {401, `{"result":null,"error":{"code":-1,"message":"wrong address"},"id":1}`, true, "wrong address"},
+		"forbidden, no JSON": {403, `go away`, true, "403"},
+		"HTML":               {502, `<html>Bad Gateway</html>`, false, "502"},
+		"not JSON":           {200, `hello`, false, "not JSON-RPC"},
+		"cut":                {200, `{"result":{"height"`, false, "not JSON-RPC"},
+		"no result":          {200, `{}`, false, "no result"},
+		"result of no kind":  {200, `{"result":5,"error":null}`, false, "unusable template"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := serve(t, func(w http.ResponseWriter, _ call) {
+				w.WriteHeader(tt.status)
+				_, _ = fmt.Fprint(w, tt.body)
+			})
+			_, err := c.Template(t.Context(), Request{}, nil)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || forbidden(err) != tt.forbidden {
+				t.Errorf("error is %v (forbidden: %t), want %q", err, forbidden(err), tt.want)
+			}
+		})
+	}
+}
+
+// TestVerdicts looks at every form that submitblock's result may have.
+func TestVerdicts(t *testing.T) {
+	for result, want := range map[string]gbt.Reason{
+		`null`:                      "",
+		`"high-hash"`:               gbt.HighHash,
+		`""`:                        gbt.Rejected,
+		`{"btc":null,"nmc":"x"}`:    "",
+		`{"btc":"bad-txns"}`:        "btc: bad-txns",
+		`{"btc":null}`:              "",
+		`{"a":"stale-work","b":""}`: "a: stale-work, b: ",
+	} {
+		got, err := verdict(json.RawMessage(result))
+		if err != nil || got != want && result[2] != 'a' {
+			t.Errorf("%s is %q (%v), want %q", result, got, err, want)
+		}
+	}
+	for _, result := range []string{`true`, `[]`, `{}`, `5`} {
+		if got, err := verdict(json.RawMessage(result)); err == nil {
+			t.Errorf("%s is taken for the verdict %q", result, got)
+		}
+	}
+}
+
+// TestSubmit looks at what is sent, abbreviated and not.
+func TestSubmit(t *testing.T) {
+	for name, mutable := range map[string][]string{"whole": {}, "abbreviated": {"submit/coinbase"}} {
+		t.Run(name, func(t *testing.T) {
+			var got call
+			c := serve(t, func(w http.ResponseWriter, c call) { got = c; reply(w, nil) })
+			a := newAnswer(t, nil)
+			a["mutable"], a["workid"] = mutable, "w1"
+			if name == "abbreviated" {
+				a["transactions"] = recordedTransactions(t)
+			}
+			block, whole := assemble(t, a.parse(t), Options{PayTo: []byte{0x51}})
+			if reason, err := c.Submit(t.Context(), block); err != nil || reason != "" {
+				t.Fatal(reason, err)
+			}
+			var data string
+			var params struct{ WorkID string }
+			if err := errors.Join(json.Unmarshal(got.Params[0], &data), json.Unmarshal(got.Params[1], &params)); err != nil {
+				t.Fatal(err)
+			}
+			size := whole.MsgBlock().SerializeSize()
+			if got.Method != "submitblock" || params.WorkID != "w1" {
+				t.Errorf("the request is %+v", got)
+			}
+			if short := len(data)/2 < size; short != (name == "abbreviated") {
+				t.Errorf("%d bytes are sent of a block of %d", len(data)/2, size)
+			}
+		})
+	}
+}
+
+// recordedTransactions returns transactions of a recorded template.
+func recordedTransactions(t *testing.T) json.RawMessage {
+	t.Helper()
+	var in struct{ Transactions json.RawMessage }
+	if err := json.Unmarshal(recorded(t)["gbt repeated"].Response.Result, &in); err != nil {
+		t.Fatal(err)
+	}
+	return in.Transactions
+}
+
+func TestNew(t *testing.T) {
+	for _, url := range []string{"", "pool:9332", "ftp://pool", "http://", "http://[::1"} {
+		if _, err := New(Config{URL: url}); err == nil {
+			t.Errorf("the URL %q is accepted", url)
+		}
+	}
+	c, err := New(Config{URL: "http://me:secret@pool:9332/path"})
+	if err != nil || c.cfg.User != "me" || c.cfg.Password != "secret" || c.url.User != nil {
+		t.Errorf("user and password of the URL are not used (%v)", err)
+	}
+}
+
+// scripted is a transport without a network, for tests of time.
+type scripted func(*http.Request) (*http.Response, error)
+
+func (s scripted) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
+
+// TestBackoff counts how often a server that is down is asked in an hour (BIP 22, Long Polling:
+// never at once after more than one failure, and ever less often).
+func TestBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []time.Time
+		c, err := New(Config{URL: "http://pool", HTTP: &http.Client{Transport: scripted(func(*http.Request) (*http.Response, error) {
+			asked = append(asked, time.Now())
+			return nil, errors.New("refused")
+		})}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := NewMiner(MinerConfig{Client: c, Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := m.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if len(asked) < 35 || len(asked) > 150 {
+			t.Errorf("asked %d times in an hour", len(asked))
+		}
+		for i := 1; i < len(asked); i++ {
+			gap := asked[i].Sub(asked[i-1])
+			if i > 1 && gap < firstDelay/2 || i > 7 && gap < maxDelay/2 {
+				t.Errorf("try %d came %s after the one before", i+1, gap)
+			}
+		}
+	})
+}
