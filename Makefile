@@ -6,8 +6,8 @@ FUZZTIME      ?= 60s
 .PHONY: demo build test lint bench fuzz
 
 ## demo: a whole pool in one process, with a chain and miners of its own
-demo:
-	$(GO) run ./cmd/gbtpool demo
+demo: build
+	@bin/gbtpool demo
 
 ## build: bin/gbtpool, static
 build:

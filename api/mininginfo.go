@@ -51,6 +51,10 @@ func (s *Server) getMiningInfo(ctx context.Context, c *call) (pieces, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Clients ask right after they found a block, when the next template is still being made.
+	if err := s.cfg.Desk.Wait(ctx, ""); err != nil {
+		return nil, err
+	}
 	t, err := s.cfg.Desk.Current()
 	if err != nil {
 		return nil, err

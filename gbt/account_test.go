@@ -157,21 +157,22 @@ func TestParseUserRefuses(t *testing.T) {
 		"1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN3":         "not an address", // checksum
 		// P2PK, an unknown witness version and an anchor pay nobody whom we could name.
 		"0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798": "no P2PKH",
-		"bc1sw50qgdz25j":                              "not an address",
-		"bc1pfeessrawgf":                              "no P2PKH",
-		"\x00\xff":                                    "not an address",
-		strings.Repeat("1", 4096):                     "longer than",
-		strings.Repeat("1", 190):                      "not an address",
-		"<script>alert(1)</script>":                   "not an address",
-		" bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4": "not an address",
+		"bc1sw50qgdz25j":                               "not an address",
+		"bc1pfeessrawgf":                               "no P2PKH",
+		"\x00\xff":                                     "not an address",
+		strings.Repeat("1", 4096):                      "longer than",
+		strings.Repeat("1", 190):                       "not an address",
+		"<script>alert(1)</script>":                    "not an address",
+		"\tbc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4": "not an address",
 	}
 	for user, fault := range tests {
 		account, _, err := ParseUser(user, &chaincfg.MainNetParams)
-		if !errors.Is(err, ErrUser) || account != (Account{}) {
+		switch {
+		case !errors.Is(err, ErrUser) || account != (Account{}):
 			t.Errorf("%.50q: %v %v, want ErrUser", user, account, err)
-		} else if !strings.Contains(err.Error(), fault) {
+		case !strings.Contains(err.Error(), fault):
 			t.Errorf("%.50q: %q does not say %q", user, err, fault)
-		} else if len(err.Error()) > 300 {
+		case len(err.Error()) > 300:
 			t.Errorf("%.50q: the error has %d characters", user, len(err.Error()))
 		}
 	}

@@ -25,13 +25,8 @@ type candidate struct {
 
 // readHeader decodes the header alone, so that a submission without proof of work costs no more.
 func readHeader(data string) (*candidate, error) {
-	switch {
-	case len(data)%2 != 0:
-		return nil, errors.New("the block's hexadecimal text has an odd number of digits")
-	case len(data) < 2*wire.MaxBlockHeaderPayload:
+	if len(data) < 2*wire.MaxBlockHeaderPayload {
 		return nil, fmt.Errorf("the block has %d bytes, fewer than a header", len(data)/2)
-	case len(data) > 2*wire.MaxBlockPayload:
-		return nil, fmt.Errorf("the block has %d bytes, more than %d", len(data)/2, wire.MaxBlockPayload)
 	}
 	raw, err := hex.DecodeString(data[:2*wire.MaxBlockHeaderPayload])
 	if err != nil {
@@ -46,6 +41,9 @@ func readHeader(data string) (*candidate, error) {
 
 // readBody decodes what follows the header: the count, the coinbase and the rest as bytes.
 func (c *candidate) readBody(data string) error {
+	if len(data) > 2*wire.MaxBlockPayload {
+		return fmt.Errorf("the block has %d bytes, more than %d", len(data)/2, wire.MaxBlockPayload)
+	}
 	raw, err := hex.DecodeString(data)
 	if err != nil {
 		return fmt.Errorf("the block is not hexadecimal: %w", err)

@@ -3,6 +3,7 @@ package gbt
 import (
 	"bytes"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 
@@ -179,7 +180,7 @@ func TestCoinbaseMeasure(t *testing.T) {
 		}
 		script := msg.TxIn[0].SignatureScript
 		appended := rapid.SliceOfN(rapid.Byte(), 0, maxScriptSig+1-len(script)).Draw(t, "appended")
-		msg.TxIn[0].SignatureScript = append(script, appended...)
+		msg.TxIn[0].SignatureScript = slices.Concat(script, appended)
 		repeats := rapid.IntRange(0, 2).Draw(t, "repeats")
 		for range repeats {
 			msg.AddTxOut(wire.NewTxOut(0, commitment))

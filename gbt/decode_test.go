@@ -245,11 +245,11 @@ func wantTemplateError(t *testing.T, raw json.RawMessage, fault string) {
 
 func cut(s *string, n int) { *s = (*s)[:len(*s)-n] }
 
-func hashOf(t testing.TB, s string) chainhash.Hash {
-	t.Helper()
+func hashOf(tb testing.TB, s string) chainhash.Hash {
+	tb.Helper()
 	hash, err := chainhash.NewHashFromStr(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return *hash
 }

@@ -200,12 +200,12 @@ func TestFit(t *testing.T) {
 		if whole.WeightLimit == need.weight && whole.SigopLimit == need.sigops && whole.SizeLimit == need.size && fitted.Dropped > 0 {
 			rt.Fatalf("%d dropped though all fit", fitted.Dropped)
 		}
-		in2 := make(map[chainhash.Hash]bool)
+		left := make(map[chainhash.Hash]bool)
 		for _, tx := range fitted.Transactions {
-			in2[tx.TxID] = true
+			left[tx.TxID] = true
 		}
 		for i, tx := range whole.Transactions {
-			if stays[i] && !in2[tx.TxID] {
+			if stays[i] && !left[tx.TxID] {
 				rt.Fatalf("transaction %d is required but dropped", i)
 			}
 		}
@@ -309,11 +309,11 @@ func TestFitNeedsFees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	parsed.WeightLimit = 0
 	for _, tx := range parsed.Transactions {
-		parsed.WeightLimit = tx.Weight + parsed.WeightLimit%1 // only the last one's is left
+		parsed.WeightLimit += tx.Weight // none is left for the coinbase, so the last one has to go
 	}
-	parsed.WeightLimit += 2000
-	if _, err := newPool(t).feed.finish(parsed); !errors.Is(err, ErrTemplate) {
-		t.Errorf("error %v, want ErrTemplate", err)
+	if _, err := newPool(t).feed.finish(parsed); !errors.Is(err, ErrTemplate) || errors.Is(err, errRoom) {
+		t.Errorf("error %v, want one about the fee", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -46,8 +47,8 @@ type txSpec struct {
 }
 
 // makeTransactions builds a template's transactions, each with ids of its own.
-func makeTransactions(t testing.TB, specs []txSpec) []transactionJSON {
-	t.Helper()
+func makeTransactions(tb testing.TB, specs []txSpec) []transactionJSON {
+	tb.Helper()
 	ids := make([]chainhash.Hash, 0, len(specs))
 	out := make([]transactionJSON, 0, len(specs))
 	for i, spec := range specs {
@@ -65,7 +66,7 @@ func makeTransactions(t testing.TB, specs []txSpec) []transactionJSON {
 		msg.AddTxOut(wire.NewTxOut(1000, append([]byte{0x6a}, make([]byte, spec.padding)...)))
 		ids = append(ids, msg.TxHash())
 		out = append(out, transactionJSON{
-			Data: hex.EncodeToString(serialize(t, msg)), TxID: msg.TxHash().String(), Hash: msg.WitnessHash().String(),
+			Data: hex.EncodeToString(serialize(tb, msg)), TxID: msg.TxHash().String(), Hash: msg.WitnessHash().String(),
 			Depends: depends, Fee: ptr(spec.fee), Sigops: spec.sigops, Required: spec.required,
 			Weight: blockchain.GetTransactionWeight(btcutil.NewTx(msg)),
 		})
@@ -74,15 +75,15 @@ func makeTransactions(t testing.TB, specs []txSpec) []transactionJSON {
 }
 
 // makeTemplate builds a node's answer on a previous block. Tests change it before it is sent.
-func makeTemplate(t testing.TB, previous chainhash.Hash, bits string, specs []txSpec) templateJSON {
-	t.Helper()
+func makeTemplate(tb testing.TB, previous chainhash.Hash, bits string, specs []txSpec) templateJSON {
+	tb.Helper()
 	value := int64(subsidy)
 	for _, spec := range specs {
 		value += spec.fee
 	}
 	return templateJSON{
 		Version: 0x20000000, Rules: []string{"csv", "!segwit", "taproot"}, VBAvailable: map[string]int{"testdummy": 28},
-		PreviousBlockHash: previous.String(), Transactions: makeTransactions(t, specs), CoinbaseValue: &value,
+		PreviousBlockHash: previous.String(), Transactions: makeTransactions(tb, specs), CoinbaseValue: &value,
 		MinTime: startTime - 600, SigopLimit: 80_000, SizeLimit: 4_000_000, WeightLimit: 4_000_000,
 		CurTime: startTime, Bits: bits, Height: 500,
 	}
@@ -100,22 +101,22 @@ func mixedSpecs() []txSpec {
 }
 
 // raw returns the answer as JSON.
-func (in templateJSON) raw(t testing.TB) json.RawMessage {
-	t.Helper()
+func (in templateJSON) raw(tb testing.TB) json.RawMessage {
+	tb.Helper()
 	raw, err := json.Marshal(in)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return raw
 }
 
 func ptr[T any](v T) *T { return &v }
 
-func serialize(t testing.TB, msg *wire.MsgTx) []byte {
-	t.Helper()
+func serialize(tb testing.TB, msg *wire.MsgTx) []byte {
+	tb.Helper()
 	var buf bytes.Buffer
 	if err := msg.Serialize(&buf); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return buf.Bytes()
 }
@@ -187,13 +188,13 @@ type recorded struct {
 }
 
 // recordings calls use with each recording of a real bitcoind that is an answer to a request.
-func recordings(t testing.TB, use func(recorded)) {
-	t.Helper()
+func recordings(tb testing.TB, use func(recorded)) {
+	tb.Helper()
 	file, err := os.Open("testdata/bitcoind-regtest.jsonl")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -204,15 +205,15 @@ func recordings(t testing.TB, use func(recorded)) {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // recordedTemplates returns the templates of a real bitcoind, by the name of the recording.
-func recordedTemplates(t testing.TB) map[string]json.RawMessage {
-	t.Helper()
+func recordedTemplates(tb testing.TB) map[string]json.RawMessage {
+	tb.Helper()
 	templates := make(map[string]json.RawMessage)
-	recordings(t, func(line recorded) {
+	recordings(tb, func(line recorded) {
 		var probe struct{ CoinbaseValue int64 }
 		if json.Unmarshal(line.Response.Result, &probe) == nil && probe.CoinbaseValue > 0 {
 			templates[line.Name] = line.Response.Result
@@ -222,39 +223,40 @@ func recordedTemplates(t testing.TB) map[string]json.RawMessage {
 }
 
 // recordedBlock returns the block of a recorded submission.
-func recordedBlock(t testing.TB, name string) []byte {
-	t.Helper()
-	var raw []byte
-	recordings(t, func(line recorded) {
+func recordedBlock(tb testing.TB, name string) []byte {
+	tb.Helper()
+	var text any
+	recordings(tb, func(line recorded) {
 		if line.Name == name {
-			raw, _ = hex.DecodeString(line.Request.Params[0].(string))
+			text = line.Request.Params[0]
 		}
 	})
-	if raw == nil {
-		t.Fatalf("no recorded block %q", name)
+	raw, err := hex.DecodeString(fmt.Sprint(text))
+	if err != nil {
+		tb.Fatalf("recorded block %q: %v", name, err)
 	}
 	return raw
 }
 
 // fullTemplate returns a node's template of a block of 3.7 million weight units.
-func fullTemplate(t testing.TB) json.RawMessage {
-	t.Helper()
+func fullTemplate(tb testing.TB) json.RawMessage {
+	tb.Helper()
 	file, err := os.Open("testdata/gbt-full-block.json.gz")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	unzipped, err := gzip.NewReader(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	raw, err := io.ReadAll(unzipped)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var answer struct{ Result json.RawMessage }
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return answer.Result
 }

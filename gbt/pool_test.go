@@ -41,9 +41,9 @@ type pool struct {
 // poolOption changes how a pool is built.
 type poolOption func(*FeedConfig, *IssuerConfig, *JudgeConfig)
 
-func newPool(t testing.TB, options ...poolOption) *pool {
-	t.Helper()
-	p := &pool{t: t, now: time.Unix(startTime, 0), net: &fakeNetwork{}}
+func newPool(tb testing.TB, options ...poolOption) *pool {
+	tb.Helper()
+	p := &pool{t: tb, now: time.Unix(startTime, 0), net: &fakeNetwork{}}
 	clock := func() time.Time { return p.now }
 	feed := FeedConfig{
 		Source: silentSource{}, Coinbaser: PayTo(poolScript()), Tag: testTag, Now: clock,
@@ -63,14 +63,14 @@ func newPool(t testing.TB, options ...poolOption) *pool {
 	}
 	var err error
 	if p.feed, err = NewFeed(feed); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	issuer.Feed, judge.Feed = p.feed, p.feed
 	if p.issuer, err = NewIssuer(issuer); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if p.judge, err = NewJudge(judge); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -154,8 +154,8 @@ type draft struct {
 }
 
 // draftOf returns the block that an honest client makes of w.
-func draftOf(t testing.TB, account Account, w *Work) *draft {
-	t.Helper()
+func draftOf(tb testing.TB, account Account, w *Work) *draft {
+	tb.Helper()
 	d := &draft{
 		account: account, workID: w.ID, coinbase: new(wire.MsgTx), target: w.Target,
 		header: wire.BlockHeader{
@@ -164,7 +164,7 @@ func draftOf(t testing.TB, account Account, w *Work) *draft {
 		},
 	}
 	if err := d.coinbase.Deserialize(bytes.NewReader(w.Coinbase)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, tx := range w.Template.Transactions {
 		d.txs = append(d.txs, tx.Raw)
@@ -179,11 +179,11 @@ func (d *draft) appendScript(b ...byte) {
 }
 
 // submission mines the block and encodes it.
-func (d *draft) submission(t testing.TB) Submission {
-	t.Helper()
+func (d *draft) submission(tb testing.TB) Submission {
+	tb.Helper()
 	coinbase, id := d.coinbaseRaw, chainhash.DoubleHashH(d.coinbaseRaw)
 	if coinbase == nil {
-		coinbase, id = serialize(t, d.coinbase), d.coinbase.TxHash()
+		coinbase, id = serialize(tb, d.coinbase), d.coinbase.TxHash()
 	}
 	switch {
 	case d.root != nil:
@@ -193,7 +193,7 @@ func (d *draft) submission(t testing.TB) Submission {
 		for i, raw := range d.txs {
 			tx, err := btcutil.NewTxFromBytes(raw)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			txids[i] = *tx.Hash()
 		}
@@ -202,14 +202,14 @@ func (d *draft) submission(t testing.TB) Submission {
 	d.mine()
 	var block bytes.Buffer
 	if err := d.header.Serialize(&block); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	count := d.count
 	if count == 0 {
 		count = uint64(len(d.txs)) + 1
 	}
 	if err := wire.WriteVarInt(&block, 0, count); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	block.Write(coinbase)
 	if !d.abbreviated {

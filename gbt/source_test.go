@@ -1,6 +1,9 @@
 package gbt
 
-import "context"
+import (
+	"context"
+	"testing/synctest"
+)
 
 // silentSource never has news.
 type silentSource struct{}
@@ -20,4 +23,10 @@ func (s scriptedSource) Next(ctx context.Context) (News, error) {
 	case <-ctx.Done():
 		return News{}, ctx.Err()
 	}
+}
+
+// send brings news and lets all that follows from it come to rest. The test is in a bubble.
+func (s scriptedSource) send(news News) {
+	s <- news
+	synctest.Wait()
 }

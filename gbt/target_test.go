@@ -82,7 +82,7 @@ func TestParseTarget(t *testing.T) {
 		strings.Repeat("0", 65): "",
 		"0x12":                  "",
 		"zz":                    "",
-		" 1":                    "",
+		"+1":                    "",
 	}
 	for in, want := range tests {
 		got, err := ParseTarget(in)
@@ -116,6 +116,9 @@ func TestTargetArithmetic(t *testing.T) {
 		var hash chainhash.Hash // hashes read as little-endian numbers
 		for i := range b {
 			hash[31-i] = b[i]
+		}
+		if got := TargetFromHash(hash); got != b || !got.MetBy(hash) {
+			t.Fatalf("the hardest target that %s meets is %s, want %s", hash, got, b)
 		}
 		if got, want := a.MetBy(hash), blockchain.HashToBig(&hash).Cmp(a.Big()) <= 0; got != want {
 			t.Fatalf("%s.MetBy(%s) = %t, want %t", a, hash, got, want)

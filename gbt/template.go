@@ -88,7 +88,7 @@ func (t *Template) mark() uint64 { return getUint(t.identity[:6]) }
 // far as its answer told, and never below MinTime.
 func (t *Template) HeaderTime(now time.Time) int64 {
 	elapsed := max(0, now.Sub(t.Received))
-	return max(t.MinTime, t.CurTime+int64(elapsed/time.Second))
+	return t.CurTime + int64(elapsed/time.Second) // CurTime is at least MinTime
 }
 
 // LongPollID names the event that a long poll for this template waits on: its replacement. It is

@@ -1,6 +1,7 @@
 package gbt
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"testing"
 	"time"
@@ -87,4 +88,14 @@ func TestTokenLayout(t *testing.T) {
 	if len(tok.String()) != 48 {
 		t.Errorf("the workid %q has %d characters, want 48", tok, len(tok.String()))
 	}
+}
+
+// decodeToken reads a workid.
+func decodeToken(tb testing.TB, id string) []byte {
+	tb.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(id)
+	if err != nil || len(raw) != tokenSize {
+		tb.Fatalf("workid %q: %v", id, err)
+	}
+	return raw
 }

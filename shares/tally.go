@@ -19,6 +19,10 @@ import (
 // chains.
 const keepHeights = 16
 
+// maxWorkers bounds how many workers are counted by name. Names and refusals cost nothing, so
+// beyond it refusals count only for workers that are known; who has proven work always is.
+const maxWorkers = 50_000
+
 // Tally is a Recorder that counts in memory. What it counts is gone with the process.
 type Tally struct {
 	mu sync.Mutex
@@ -91,6 +95,9 @@ func (t *Tally) remember(share gbt.Share) {
 func (t *Tally) Refused(s gbt.Submission, reason gbt.Reason) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if _, known := t.workers[workerKey{s.Account.Address, s.Worker}]; !known && len(t.workers) >= maxWorkers {
+		return
+	}
 	t.worker(s.Account, s.Worker).Refused[reason]++
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -96,7 +97,7 @@ func summarise(s *screen, workers []shares.WorkerTally, elapsed time.Duration) s
 		}
 	}
 	parts := make([]string, 0, len(workers)+3)
-	parts = append(parts, fmt.Sprintf("%s %d blocks, %d shares", s.paint(cyan, "so far"), blocks, accepted))
+	parts = append(parts, s.paint(cyan, "so far")+" "+count(blocks, "block")+", "+count(accepted, "share"))
 	for _, w := range workers {
 		proven, _ := w.Work.Float64()
 		parts = append(parts, fmt.Sprintf("%s %d (%.0f %%)", w.Worker, w.Accepted, 100*proven/max(work, 1)))
@@ -106,6 +107,14 @@ func summarise(s *screen, workers []shares.WorkerTally, elapsed time.Duration) s
 		parts = append(parts, hashRate(work/elapsed.Seconds()))
 	}
 	return strings.Join(parts, s.paint(dim, " · "))
+}
+
+// count puts a number before a noun.
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
 }
 
 // reasons lists why submissions were refused.

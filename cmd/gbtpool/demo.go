@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -28,8 +29,10 @@ const (
 	demoBlockEvery = 10 * time.Second
 	// demoShareEvery is how long they take for a share.
 	demoShareEvery = time.Second
-	// demoMaturity is how many blocks there are at the start: coinbases can be spent after 100.
-	demoMaturity = 120
+	// demoBlocks is how many blocks there are at the start: coinbases can be spent after 100.
+	demoBlocks = 120
+	// demoTraffic is how many transactions come in a second.
+	demoTraffic = 5
 )
 
 // demoCmd runs a whole pool in this process.
@@ -51,6 +54,7 @@ func demoMiners() []demoMiner {
 // demo is a running demo.
 type demo struct {
 	chain   *devnet.Chain
+	traffic *devnet.Traffic
 	gateway *app.App
 	board   *board
 	miners  []demoMiner
@@ -90,23 +94,20 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	if d.chain, err = devnet.New(devnet.Config{Bits: block.Bits()}); err != nil {
-		return err
-	}
 	script, err := d.payout()
 	if err != nil {
-		return errors.Join(err, d.chain.Close())
+		return err
 	}
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
-		return errors.Join(err, d.chain.Close())
+		return fmt.Errorf("work key: %w", err)
 	}
 	easiest, err := gbt.TargetFromDifficulty(1e-6)
 	if err != nil {
-		return errors.Join(err, d.chain.Close())
+		return err
 	}
-	if _, err := d.chain.Generate(ctx, demoMaturity, script); err != nil {
-		return errors.Join(err, d.chain.Close())
+	if err := d.populate(ctx, block); err != nil {
+		return err
 	}
 	d.gateway, err = app.New(app.Config{
 		Chain: d.chain.Params(), Coinbaser: gbt.PayTo(script), Tag: "/gbtpool demo/", WorkKey: key,
@@ -115,6 +116,24 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(),
 		Verdicts: d.verdict, Log: log,
 	})
+	if err != nil {
+		return errors.Join(err, d.chain.Close())
+	}
+	return nil
+}
+
+// populate makes a chain whose coins belong to the traffic, so that there is something to mine.
+func (d *demo) populate(ctx context.Context, block gbt.Target) error {
+	var err error
+	if d.chain, err = devnet.New(devnet.Config{Bits: block.Bits()}); err != nil {
+		return err
+	}
+	d.traffic, err = devnet.NewTraffic(devnet.TrafficConfig{
+		Chain: d.chain, Seed: uint64(time.Now().UnixNano()), Rate: demoTraffic,
+	})
+	if err == nil {
+		_, err = d.chain.Generate(ctx, demoBlocks, d.traffic.Script())
+	}
 	if err != nil {
 		return errors.Join(err, d.chain.Close())
 	}
@@ -150,7 +169,7 @@ func (d *demo) welcome(out *screen) {
 	out.printf("  Miners   %s   user: <regtest address>.<worker>   password: x (or d=0.001)", out.paint(bold, url))
 	out.printf("  Look     curl -s -u %s.curl:x %s -d '%s'", d.address, url,
 		`{"method":"getblocktemplate","params":[{"rules":["segwit"]}]}`)
-	out.printf("  Join     gbtpool mine %s --user %s.me", url, d.address)
+	out.printf("  Join     %s mine %s --user %s.me", os.Args[0], url, d.address)
 	out.printf("  Operate  %s/metrics  /readyz  /healthz", url)
 	names := make([]string, len(d.miners))
 	for i, m := range d.miners {
@@ -168,6 +187,7 @@ func (d *demo) run(ctx context.Context) error {
 	for _, m := range d.miners {
 		g.Go(func() error { return d.mine(ctx, m) })
 	}
+	g.Go(func() error { return d.traffic.Run(ctx) })
 	g.Go(func() error { return d.report(ctx) })
 	return g.Wait()
 }

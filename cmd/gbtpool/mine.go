@@ -154,7 +154,7 @@ func (l *ledger) show(perSecond float64) {
 
 // score sums verdicts up. The caller holds mu.
 func (l *ledger) score() string {
-	return fmt.Sprintf("accepted %d (%d blocks), %s", l.accepted, l.blocks, reasons(l.refused))
+	return fmt.Sprintf("accepted %s (%s), %s", count(l.accepted, "share"), count(l.blocks, "block"), reasons(l.refused))
 }
 
 func (l *ledger) summary() string {

@@ -285,7 +285,7 @@ func (m *Miner) scan(ctx context.Context, w *work, b *Block, p *pace) error {
 		case <-ctx.Done():
 		}
 	}
-	return s.run(w.done)
+	return s.run(w.done) //nolint:contextcheck // the work's own context ends with ctx and before
 }
 
 // await waits for new work for a moment.

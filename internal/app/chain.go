@@ -21,18 +21,16 @@ type bestChain struct {
 
 // MiningInfo implements api.BestChain.
 func (b bestChain) MiningInfo(context.Context) (api.MiningInfo, error) {
-	t, err := b.feed.Current()
-	if err != nil {
-		return api.MiningInfo{}, err
-	}
 	for _, st := range b.nodes.Status() {
 		if !st.Leading {
 			continue
 		}
 		info := api.MiningInfo{
 			Chain: b.chain, Height: st.Height, Bits: st.Bits, NetworkHashPS: st.Info.NetworkHashPS,
-			// Nodes are not asked for the size of their mempool; the template is what of it counts.
-			PooledTx: int64(len(t.Transactions) + t.Dropped),
+		}
+		// Nodes are not asked for the size of their mempool; the template is what of it counts.
+		if t, err := b.feed.Current(); err == nil {
+			info.PooledTx = int64(len(t.Transactions) + t.Dropped)
 		}
 		if st.State != node.OK {
 			info.Warnings = append(info.Warnings, fmt.Sprintf("node %s is %s: %s", st.Name, st.State, st.Reason))

@@ -30,7 +30,8 @@ type Chain interface {
 	Header(ctx context.Context, hash chainhash.Hash) (Header, error)
 }
 
-// Miner is what a node does for miners.
+// Miner is what a node does for miners. Bytes that are no block give an error that matches
+// ErrUndecodable.
 type Miner interface {
 	// Template returns a getblocktemplate result as the node sent it. A non-empty longPollID
 	// makes it wait until the template which that id names should be replaced (BIP 22, Long
