@@ -24,8 +24,8 @@ const (
 	cacheSize = 50_000
 	// utxoCache is the size of the chain's cache of unspent outputs in bytes.
 	utxoCache = 32 << 20
-	// maxWeight is the weight of a template's block: Bitcoin Core leaves as much for the coinbase.
-	maxWeight = blockchain.MaxBlockWeight - 8000
+	// reservedWeight is what templates leave for the coinbase, as Bitcoin Core's do.
+	reservedWeight = 8000
 )
 
 // Config configures a Chain. Its zero value is regtest as everybody knows it.
@@ -38,6 +38,9 @@ type Config struct {
 	// TemplateEvery is how long a template lasts at least while only the mempool changes; default
 	// 1 s.
 	TemplateEvery time.Duration
+	// MaxWeight is the most that a template fills of a block, in weight units; default all but
+	// 8000. Less makes full templates cheap.
+	MaxWeight uint32
 	// Dir is where the block files go, in a folder of their own that Close removes; default the
 	// system's folder for temporary files.
 	Dir string
@@ -62,15 +65,24 @@ type Chain struct {
 	version uint64
 	last    template
 	closed  bool
+	// empties counts the blocks made by Reorganize. Held by mu.
+	empties int64
 }
 
-// New makes a chain that has its genesis block.
+// New makes a chain that has its genesis block. Close it after use.
 func New(cfg Config) (*Chain, error) {
 	if cfg.Name == "" {
 		cfg.Name = "devnet"
 	}
 	if cfg.TemplateEvery == 0 {
 		cfg.TemplateEvery = time.Second
+	}
+	if cfg.MaxWeight == 0 {
+		cfg.MaxWeight = blockchain.MaxBlockWeight - reservedWeight
+	}
+	if cfg.TemplateEvery < 0 || cfg.MaxWeight > blockchain.MaxBlockWeight-reservedWeight {
+		return nil, fmt.Errorf("devnet: TemplateEvery must not be negative and MaxWeight at most %d",
+			blockchain.MaxBlockWeight-reservedWeight)
 	}
 	params, err := newParams(cfg.Bits)
 	if err != nil {
@@ -119,12 +131,13 @@ func (c *Chain) open() error {
 		SigCache:           signatures, HashCache: hashes,
 	})
 	c.generator = mining.NewBlkTmplGenerator(&mining.Policy{
-		BlockMaxWeight: maxWeight, BlockMaxSize: maxWeight, TxMinFreeFee: mempool.DefaultMinRelayTxFee,
+		BlockMaxWeight: c.cfg.MaxWeight, TxMinFreeFee: mempool.DefaultMinRelayTxFee,
 	}, c.params, c.pool, c.chain, c.time, signatures, hashes)
 	return nil
 }
 
-// Close stops the chain and removes its files. Long polls end with an error.
+// Close stops the chain and removes its files. Long polls end with an error that matches ErrClosed,
+// and so do later calls that need the files.
 func (c *Chain) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,8 +193,10 @@ func (c *Chain) touch() {
 }
 
 // newParams returns regtest's parameters with another proof of work. Deployments are copied too:
-// their starters and enders remember a chain's clock, so chains must not share them.
+// their starters and enders remember a chain's clock, so chains must not share them. Nobody votes
+// on the dummy deployments, so that templates have nothing but the rules that they name.
 func newParams(bits uint32) (*chaincfg.Params, error) {
+	never := time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 	params := chaincfg.RegressionNetParams
 	if bits != 0 {
 		params.PowLimit = blockchain.CompactToBig(bits)
@@ -194,7 +209,11 @@ func newParams(bits uint32) (*chaincfg.Params, error) {
 	params.ReduceMinDifficulty = false
 	for i := range params.Deployments {
 		d := &params.Deployments[i]
-		d.DeploymentStarter = chaincfg.NewMedianTimeDeploymentStarter(time.Time{})
+		start := time.Time{} // from the beginning
+		if d.AlwaysActiveHeight == 0 {
+			start = never
+		}
+		d.DeploymentStarter = chaincfg.NewMedianTimeDeploymentStarter(start)
 		d.DeploymentEnder = chaincfg.NewMedianTimeDeploymentEnder(time.Time{})
 	}
 	return &params, nil

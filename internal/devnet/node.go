@@ -3,6 +3,7 @@ package devnet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/btcsuite/btcd/blockchain"
@@ -19,8 +20,19 @@ var _ node.Node = (*Chain)(nil)
 // Name implements node.Node.
 func (c *Chain) Name() string { return c.cfg.Name }
 
+// ended returns the context's error, for calls that do not wait.
+func ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("devnet: %w", err)
+	}
+	return nil
+}
+
 // Info implements node.Chain.
-func (c *Chain) Info(context.Context) (node.Info, error) {
+func (c *Chain) Info(ctx context.Context) (node.Info, error) {
+	if err := ended(ctx); err != nil {
+		return node.Info{}, err
+	}
 	best := c.chain.BestSnapshot()
 	target, err := gbt.TargetFromBits(c.params.PowLimitBits)
 	if err != nil {
@@ -35,12 +47,18 @@ func (c *Chain) Info(context.Context) (node.Info, error) {
 }
 
 // BestBlock implements node.Chain.
-func (c *Chain) BestBlock(context.Context) (chainhash.Hash, error) {
+func (c *Chain) BestBlock(ctx context.Context) (chainhash.Hash, error) {
+	if err := ended(ctx); err != nil {
+		return chainhash.Hash{}, err
+	}
 	return c.chain.BestSnapshot().Hash, nil
 }
 
 // Header implements node.Chain.
-func (c *Chain) Header(_ context.Context, hash chainhash.Hash) (node.Header, error) {
+func (c *Chain) Header(ctx context.Context, hash chainhash.Hash) (node.Header, error) {
+	if err := ended(ctx); err != nil {
+		return node.Header{}, err
+	}
 	header, err := c.chain.HeaderByHash(&hash)
 	if err != nil {
 		return node.Header{}, fmt.Errorf("devnet: %w: %s", node.ErrUnknownBlock, hash)
@@ -68,38 +86,75 @@ func (c *Chain) Header(_ context.Context, hash chainhash.Hash) (node.Header, err
 }
 
 // Propose implements node.Miner.
-func (c *Chain) Propose(_ context.Context, raw []byte) (gbt.Reason, error) {
+func (c *Chain) Propose(ctx context.Context, raw []byte) (gbt.Reason, error) {
+	if err := ended(ctx); err != nil {
+		return "", err
+	}
 	block, err := decode(raw)
 	if err != nil {
 		return "", err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return "", ErrClosed
+	}
 	if block.MsgBlock().Header.PrevBlock != c.chain.BestSnapshot().Hash {
-		return "inconclusive-not-best-prevblk", nil
+		return node.NotBestPrev, nil
 	}
 	return reason(c.chain.CheckConnectBlockTemplate(block))
 }
 
-// SubmitBlock implements node.Miner.
-func (c *Chain) SubmitBlock(_ context.Context, raw []byte) (gbt.Reason, error) {
+// SubmitBlock implements node.Miner. A block that does not make its branch the best is
+// node.Inconclusive, also when it comes again.
+func (c *Chain) SubmitBlock(ctx context.Context, raw []byte) (gbt.Reason, error) {
+	if err := ended(ctx); err != nil {
+		return "", err
+	}
 	block, err := decode(raw)
 	if err != nil {
 		return "", err
 	}
-	return c.process(block, blockchain.BFNone)
-}
-
-// process adds a block to the chain and says what became of it.
-func (c *Chain) process(block *btcutil.Block, flags blockchain.BehaviorFlags) (gbt.Reason, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, orphan, err := c.chain.ProcessBlock(block, flags)
-	c.touch()
-	if orphan {
-		return "prev-blk-not-found", nil
+	if c.closed {
+		return "", ErrClosed
+	}
+	return c.accept(block, blockchain.BFNone)
+}
+
+// accept adds a block to the chain and says what became of it. The caller holds mu.
+func (c *Chain) accept(block *btcutil.Block, flags blockchain.BehaviorFlags) (gbt.Reason, error) {
+	// btcd would keep it until its parent comes. Core does not, and a miner must not rely on it.
+	if _, err := c.chain.HeaderByHash(&block.MsgBlock().Header.PrevBlock); err != nil {
+		return node.PrevUnknown, nil //nolint:nilerr // the only error there is: the header is unknown
+	}
+	before := c.chain.BestSnapshot().Hash
+	best, _, err := c.chain.ProcessBlock(block, flags)
+	if c.chain.BestSnapshot().Hash != before {
+		c.touch()
+	}
+	var ruling blockchain.RuleError
+	switch {
+	case errors.As(err, &ruling) && ruling.ErrorCode == blockchain.ErrDuplicateBlock:
+		return c.duplicate(*block.Hash()), nil
+	case err == nil && !best:
+		return node.Inconclusive, nil
 	}
 	return reason(err)
+}
+
+// duplicate says what became of a block that came before.
+func (c *Chain) duplicate(hash chainhash.Hash) gbt.Reason {
+	if c.chain.MainChainHasBlock(&hash) {
+		return gbt.Duplicate
+	}
+	for _, tip := range c.chain.ChainTips() {
+		if tip.BlockHash == hash && tip.Status == blockchain.StatusInvalid {
+			return duplicateInvalid
+		}
+	}
+	return node.Inconclusive
 }
 
 // decode reads a serialised block to its end.

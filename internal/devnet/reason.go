@@ -7,7 +7,11 @@ import (
 	"github.com/btcsuite/btcd/blockchain"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/internal/node"
 )
+
+// duplicateInvalid is Bitcoin Core's word for a block that was refused before.
+const duplicateInvalid gbt.Reason = "duplicate-invalid"
 
 // reason translates btcd's ruling on a block into BIP 22's or Bitcoin Core's word for it; empty
 // for no error. An error that is no ruling comes back as it is.
@@ -65,8 +69,10 @@ func words() map[blockchain.ErrorCode]gbt.Reason {
 		blockchain.ErrUnexpectedWitness:         "unexpected-witness",
 		blockchain.ErrInvalidWitnessCommitment:  "bad-witness-nonce-size",
 		blockchain.ErrWitnessCommitmentMismatch: "bad-witness-merkle-match",
-		blockchain.ErrPreviousBlockUnknown:      "prev-blk-not-found",
+		blockchain.ErrPreviousBlockUnknown:      node.PrevUnknown,
 		blockchain.ErrInvalidAncestorBlock:      gbt.BadPrevblk,
-		blockchain.ErrPrevBlockNotBest:          "inconclusive-not-best-prevblk",
+		blockchain.ErrPrevBlockNotBest:          node.NotBestPrev,
+		blockchain.ErrTimewarpAttack:            "time-timewarp-attack",
+		blockchain.ErrKnownInvalidBlock:         duplicateInvalid,
 	}
 }

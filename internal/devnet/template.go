@@ -19,14 +19,15 @@ import (
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
-// errClosed ends long polls on a chain that is closed.
-var errClosed = errors.New("devnet: the chain is closed")
+// ErrClosed ends calls on a chain that is closed.
+var ErrClosed = errors.New("devnet: the chain is closed")
 
 // template is a block template and what it was made of.
 type template struct {
 	block   *mining.BlockTemplate // nil before the first
 	version uint64                // the Chain's when it was made
 	made    time.Time
+	minTime int64 // Unix seconds: after the median of the blocks before (BIP 113)
 }
 
 // id names the template: the best block and a number, as Bitcoin Core does it.
@@ -37,6 +38,9 @@ func (t *template) id() string {
 // Template implements node.Miner.
 func (c *Chain) Template(ctx context.Context, longPollID string) (json.RawMessage, error) {
 	for {
+		if err := ended(ctx); err != nil {
+			return nil, err
+		}
 		c.mu.Lock()
 		t, err := c.current()
 		changed, outdated := c.changed, t.version != c.version
@@ -76,7 +80,7 @@ func wait(ctx context.Context, changed <-chan struct{}, outdated bool, left time
 // has changed and the last one has lasted long enough. The caller holds mu.
 func (c *Chain) current() (template, error) {
 	if c.closed {
-		return template{}, errClosed
+		return template{}, ErrClosed
 	}
 	best := c.chain.BestSnapshot().Hash
 	fresh := c.last.block != nil && c.last.block.Block.Header.PrevBlock == best &&
@@ -88,7 +92,10 @@ func (c *Chain) current() (template, error) {
 	if err != nil {
 		return template{}, fmt.Errorf("devnet: template: %w", err)
 	}
-	c.last = template{block: block, version: c.version, made: time.Now()}
+	c.last = template{
+		block: block, version: c.version, made: time.Now(),
+		minTime: mining.MinimumMedianTime(c.chain.BestSnapshot()).Unix(),
+	}
 	return c.last, nil
 }
 
@@ -103,8 +110,6 @@ func (c *Chain) render(t *template) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	best := c.chain.BestSnapshot()
-	minTime := mining.MinimumMedianTime(best).Unix()
 	raw, err := json.Marshal(map[string]any{
 		"capabilities":               []string{"proposal"},
 		"version":                    header.Version,
@@ -117,13 +122,13 @@ func (c *Chain) render(t *template) (json.RawMessage, error) {
 		"coinbasevalue":              blockchain.CalcBlockSubsidy(t.block.Height, c.params) - t.block.Fees[0],
 		"longpollid":                 t.id(),
 		"target":                     target.String(),
-		"mintime":                    minTime,
+		"mintime":                    t.minTime,
 		"mutable":                    []string{"time", "transactions", "prevblock"},
 		"noncerange":                 "00000000ffffffff",
 		"sigoplimit":                 blockchain.MaxBlockSigOpsCost,
 		"sizelimit":                  blockchain.MaxBlockWeight,
 		"weightlimit":                blockchain.MaxBlockWeight,
-		"curtime":                    max(minTime, time.Now().Unix()),
+		"curtime":                    max(t.minTime, time.Now().Unix()),
 		"bits":                       fmt.Sprintf("%08x", header.Bits),
 		"height":                     t.block.Height,
 		"default_witness_commitment": hex.EncodeToString(gbt.WitnessCommitment(wtxids)),

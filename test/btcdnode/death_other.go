@@ -1,0 +1,8 @@
+//go:build !linux
+
+package btcdnode
+
+import "syscall"
+
+// dieWithParent is what the system offers: a child is killed by the test's cleanup alone.
+func dieWithParent() *syscall.SysProcAttr { return nil }

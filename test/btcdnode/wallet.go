@@ -1,0 +1,132 @@
+package btcdnode
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// fee is what each transaction of the wallet pays, in satoshis; so much that any node takes it.
+const fee = 10_000
+
+// wallet owns what the nodes mine. All nodes have the same key, so that any of them can spend
+// what another has mined.
+type wallet struct {
+	key     *btcec.PrivateKey
+	address string
+	script  []byte
+	segwit  bool
+	// next is the height of the block whose coinbase is spent next.
+	next int32
+}
+
+// newWallet makes the wallet. Its coins are P2WPKH where segwit is active from the first block,
+// P2PKH elsewhere.
+func newWallet(tb testing.TB, params *chaincfg.Params) *wallet {
+	tb.Helper()
+	seed := sha256.Sum256([]byte("btcdnode"))
+	key, public := btcec.PrivKeyFromBytes(seed[:])
+	hash := address.Hash160(public.SerializeCompressed())
+	w := &wallet{key: key, next: 1}
+	w.segwit = params.Deployments[chaincfg.DeploymentSegwit].AlwaysActiveHeight == 1
+	var addr address.Address
+	var err error
+	if w.segwit {
+		addr, err = address.NewAddressWitnessPubKeyHash(hash, params)
+	} else {
+		addr, err = address.NewAddressPubKeyHash(hash, params)
+	}
+	if err != nil {
+		tb.Fatalf("btcdnode: wallet: %v", err)
+	}
+	if w.script, err = txscript.PayToAddrScript(addr); err != nil {
+		tb.Fatalf("btcdnode: wallet: %v", err)
+	}
+	w.address = addr.EncodeAddress()
+	return w
+}
+
+// Spend puts a transaction into the node's mempool, with a witness on a chain that has segwit,
+// and returns its id. It spends the coinbase of a block that the node has generated, which needs
+// 100 blocks on top.
+func (n *Node) Spend() chainhash.Hash {
+	n.tb.Helper()
+	txid, err := n.spend(n.tb.Context())
+	if err != nil {
+		n.tb.Fatalf("btcdnode: spend: %v", err)
+	}
+	return txid
+}
+
+func (n *Node) spend(ctx context.Context) (chainhash.Hash, error) {
+	coin, err := n.coinbase(ctx, n.wallet.next)
+	if err != nil {
+		return chainhash.Hash{}, err
+	}
+	n.wallet.next++
+	tx, err := n.wallet.sign(coin)
+	if err != nil {
+		return chainhash.Hash{}, err
+	}
+	var raw bytes.Buffer
+	if err := tx.Serialize(&raw); err != nil {
+		return chainhash.Hash{}, err
+	}
+	return tx.TxHash(), n.Call(ctx, nil, "sendrawtransaction", hex.EncodeToString(raw.Bytes()))
+}
+
+// coinbase returns the coinbase of a block on the best chain.
+func (n *Node) coinbase(ctx context.Context, height int32) (*wire.MsgTx, error) {
+	var hash, text string
+	if err := n.Call(ctx, &hash, "getblockhash", height); err != nil {
+		return nil, err
+	}
+	if err := n.Call(ctx, &text, "getblock", hash, 0); err != nil {
+		return nil, err
+	}
+	raw, err := hex.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("getblock: %w", err)
+	}
+	var block wire.MsgBlock
+	if err := block.Deserialize(bytes.NewReader(raw)); err != nil {
+		return nil, fmt.Errorf("getblock: %w", err)
+	}
+	return block.Transactions[0], nil
+}
+
+// sign makes a transaction that sends what the first output of a coinbase holds back to the
+// wallet.
+func (w *wallet) sign(coinbase *wire.MsgTx) (*wire.MsgTx, error) {
+	coin := coinbase.TxOut[0]
+	if !bytes.Equal(coin.PkScript, w.script) {
+		return nil, errors.New("the coinbase pays somebody else")
+	}
+	txid := coinbase.TxHash()
+	tx := wire.NewMsgTx(2)
+	tx.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&txid, 0), nil, nil))
+	tx.AddTxOut(wire.NewTxOut(coin.Value-fee, w.script))
+	var err error
+	if w.segwit {
+		fetcher := txscript.NewCannedPrevOutputFetcher(w.script, coin.Value)
+		tx.TxIn[0].Witness, err = txscript.WitnessSignature(tx, txscript.NewTxSigHashes(tx, fetcher), 0,
+			coin.Value, w.script, txscript.SigHashAll, w.key, true)
+	} else {
+		tx.TxIn[0].SignatureScript, err = txscript.SignatureScript(tx, 0, w.script, txscript.SigHashAll, w.key, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	return tx, nil
+}
