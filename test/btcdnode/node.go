@@ -158,6 +158,7 @@ func (n *Node) Restart() {
 func (n *Node) Pause() {
 	n.tb.Helper()
 	n.signal(syscall.SIGSTOP)
+	n.Await("the pause", func(context.Context) (bool, error) { return stopped(n.proc.cmd.Process.Pid) })
 }
 
 // Resume ends a Pause.

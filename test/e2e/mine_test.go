@@ -95,8 +95,11 @@ func TestMine(t *testing.T) {
 				Blocks int32
 				Chain  string
 			}
-			g.rpc(&info, "getmininginfo")
-			if info.Chain != n.Params().Name || int(info.Blocks) <= tt.blocks {
+			await(t, "getmininginfo to count our block", 10*time.Second, func() bool {
+				g.rpc(&info, "getmininginfo")
+				return int(info.Blocks) > tt.blocks
+			})
+			if info.Chain != n.Params().Name {
 				t.Errorf("getmininginfo says %+v", info)
 			}
 			if took, code := g.signal(syscall.SIGTERM); code != 0 || took > 12*time.Second {

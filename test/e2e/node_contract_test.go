@@ -16,6 +16,7 @@ func TestNodeContract(t *testing.T) {
 	for _, cfg := range []btcdnode.Config{{Chain: "regtest", TLS: true}, {Chain: "simnet"}} {
 		t.Run(cfg.Chain, func(t *testing.T) {
 			nodetest.Run(t, func(t *testing.T) nodetest.Harness {
+				t.Helper()
 				btcd := btcdnode.New(t, cfg)
 				btcd.Generate(102) // coins for two transactions
 				rpc, err := node.NewRPC(node.RPCConfig{
