@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -75,10 +76,18 @@ func (s *Server) logVerdict(ctx context.Context, c *call, v gbt.Verdict) {
 		slog.String("user_agent", c.caller.userAgent), slog.String("hash", v.Hash.String()),
 	}
 	if v.Block {
-		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "block", append(attrs,
-			slog.String("reason", string(v.Reason)), slog.String("detail", v.Detail),
-			slog.String("block_reason", string(v.BlockReason)), slog.Any("block_error", v.BlockErr),
-			slog.Any("error", v.Err))...)
+		attrs = append(attrs, slog.Bool("credited", v.Accepted()), slog.Bool("sent", v.BlockErr == nil))
+		for key, text := range map[string]string{
+			"reason": string(v.Reason), "detail": v.Detail, "block_reason": string(v.BlockReason),
+		} {
+			if text != "" {
+				attrs = append(attrs, slog.String(key, text))
+			}
+		}
+		if err := errors.Join(v.BlockErr, v.Err); err != nil {
+			attrs = append(attrs, slog.Any("error", err))
+		}
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "block", attrs...)
 		return
 	}
 	switch {

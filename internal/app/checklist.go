@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -115,6 +116,9 @@ func (a *App) nodeChange(st node.Status) string {
 	case node.Down, node.NoTemplate:
 		if errors.Is(st.LastError, node.ErrAuth) {
 			return "set nodes: user and password_file, or cookie_file, to what the node expects"
+		}
+		if errors.Is(st.LastError, fs.ErrNotExist) {
+			return "start the node, or set nodes: cookie_file to the .cookie in its data directory (on test chains in a folder below)"
 		}
 		return "start the node, or set nodes: url to where its RPC listens (rpcbind, rpcport, rpcallowip)"
 	default:

@@ -2,6 +2,7 @@ package btcdnode
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,10 @@ func stopped(pid int) (bool, error) {
 	}
 	for _, name := range threads {
 		stat, err := os.ReadFile(name) //nolint:gosec // below /proc
-		if err != nil {
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return false, nil // the thread has ended since
+		case err != nil:
 			return false, err
 		}
 		if at := bytes.LastIndexByte(stat, ')'); !bytes.HasPrefix(stat[at+1:], []byte(" T")) {

@@ -31,6 +31,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"good":           {"", "", 0, []string{"✓ node", "btcd0", "leads", "✓ template", "valid as a proposal", "! shares"}},
 		"wrong port":     {n.URL, "https://127.0.0.1:1", 1, []string{"✗ node", "rpcport", "✗ template"}},
+		"no cookie":      {"user: " + n.User, "cookie_file: /nowhere/.cookie", 1, []string{"✗ node", "cookie_file"}},
 		"wrong user":     {"user: " + n.User, "user: nobody", 1, []string{"✗ node", "password_file"}},
 		"wrong chain":    {"chain: regtest\npayout_address: " + ours, "chain: simnet\npayout_address: " + theirs, 1, []string{"✗ node", "set chain: regtest"}},
 		"no payout":      {"payout_address: " + ours, "", 1, []string{"payout_address"}},
@@ -72,7 +73,9 @@ func TestDemo(t *testing.T) {
 	if code != 0 {
 		t.Errorf("the demo ended with exit code %d", code)
 	}
-	t.Logf("the demo ended in %s", took)
+	if took > 5*time.Second {
+		t.Errorf("the demo took %s to end", took)
+	}
 	if !strings.Contains(p.output(), "in memory") {
 		t.Error("the demo does not say that shares are counted in memory")
 	}
