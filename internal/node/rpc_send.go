@@ -145,6 +145,10 @@ func (r *RPC) post(ctx context.Context, as *login, body []byte) (json.RawMessage
 		return nil, r.unauthorized()
 	}
 	result, err := decodeAnswer(text)
+	if err != nil && ctx.Err() != nil {
+		// btcd answers a long poll whose connection is going with whatever it makes of that.
+		return nil, context.Cause(ctx)
+	}
 	if errors.Is(err, ErrMalformed) && resp.StatusCode != http.StatusOK {
 		return nil, &HTTPError{Status: resp.StatusCode, Text: clip(text)}
 	}

@@ -24,23 +24,29 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	replace := func(from, to string) func(string) string {
+		return func(text string) string { return strings.Replace(text, from, to, 1) }
+	}
+	login := regexp.MustCompile(`(?m)^    user: .*\n    password_file: .*$`)
 	for name, tt := range map[string]struct {
-		from, to string
-		code     int
-		want     []string
+		change func(string) string
+		code   int
+		want   []string
 	}{
-		"good":           {"", "", 0, []string{"✓ node", "btcd0", "leads", "✓ template", "valid as a proposal", "! shares"}},
-		"wrong port":     {n.URL, "https://127.0.0.1:1", 1, []string{"✗ node", "rpcport", "✗ template"}},
-		"no cookie":      {"user: " + n.User, "cookie_file: /nowhere/.cookie", 1, []string{"✗ node", "cookie_file"}},
-		"wrong user":     {"user: " + n.User, "user: nobody", 1, []string{"✗ node", "password_file"}},
-		"wrong chain":    {"chain: regtest\npayout_address: " + ours, "chain: simnet\npayout_address: " + theirs, 1, []string{"✗ node", "set chain: regtest"}},
-		"no payout":      {"payout_address: " + ours, "", 1, []string{"payout_address"}},
-		"foreign payout": {ours, "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", 1, []string{"payout_address", "regtest"}},
-		"unknown key":    {"chain:", "chian: regtest\nchain:", 80, []string{`unknown key "chian"`}},
+		"good":       {replace("", ""), 0, []string{"✓ node", "btcd0", "leads", "✓ template", "valid as a proposal", "! shares"}},
+		"wrong port": {replace(n.URL, "https://127.0.0.1:1"), 1, []string{"✗ node", "rpcport", "✗ template"}},
+		"no cookie": {func(text string) string { return login.ReplaceAllString(text, "    cookie_file: /nowhere/.cookie") }, 1,
+			[]string{"✗ node", "set nodes: cookie_file"}},
+		"wrong user": {replace("user: "+n.User, "user: nobody"), 1, []string{"✗ node", "password_file"}},
+		"wrong chain": {replace("chain: regtest\npayout_address: "+ours, "chain: simnet\npayout_address: "+theirs), 1,
+			[]string{"✗ node", "set chain: regtest"}},
+		"no payout":      {replace("payout_address: "+ours, ""), 1, []string{"payout_address"}},
+		"foreign payout": {replace(ours, "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"), 1, []string{"payout_address", "regtest"}},
+		"unknown key":    {replace("chain:", "chian: regtest\nchain:"), 80, []string{`unknown key "chian"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := path + "." + strings.ReplaceAll(name, " ", "-")
-			if err := os.WriteFile(bad, []byte(strings.Replace(string(good), tt.from, tt.to, 1)), 0o600); err != nil {
+			if err := os.WriteFile(bad, []byte(tt.change(string(good))), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			p := run(t, "check", "--config", bad, "--wait", "6s")
