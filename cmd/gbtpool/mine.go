@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/gbt/client"
 )
 
@@ -21,7 +20,7 @@ type mineCmd struct {
 	Shares      int     `help:"Stop after this many accepted shares; 0 for no end."`
 }
 
-// ledger counts verdicts and shows them.
+// ledger shows what a miner does.
 type ledger struct {
 	screen *screen
 	miner  *client.Miner
@@ -29,12 +28,10 @@ type ledger struct {
 	until  int
 	start  time.Time
 	mu     sync.Mutex
-	// All below is held by mu.
-	accepted, blocks int
-	refused          map[gbt.Reason]int
-	height           int32
-	best             gbt.Target
-	status           bool // a status line is at the bottom of the terminal
+	// Both are held by mu: the height that was last shown, and whether a status line is at the
+	// bottom of the terminal.
+	height int32
+	status bool
 }
 
 // Run implements the command. Ctrl-C is its normal end.
@@ -46,7 +43,7 @@ func (c *mineCmd) Run(ctx context.Context, out, _ *screen) error {
 	defer server.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	l := &ledger{screen: out, stop: stop, until: c.Shares, start: time.Now(), refused: make(map[gbt.Reason]int)}
+	l := &ledger{screen: out, stop: stop, until: c.Shares, start: time.Now()}
 	l.miner, err = client.NewMiner(client.MinerConfig{
 		Client: server, Options: client.Options{Append: []byte(c.CoinbaseSig)},
 		Threads: c.Threads, HashRate: c.HashRate, Events: l.event,
@@ -71,9 +68,9 @@ func (l *ledger) watch(done <-chan error) error {
 		case err := <-done:
 			return err
 		case now := <-ticker.C:
-			hashes := l.miner.Hashes()
-			l.show(float64(hashes-last) / now.Sub(at).Seconds())
-			last, at = hashes, now
+			stats := l.miner.Stats()
+			l.show(&stats, float64(stats.Hashes-last)/now.Sub(at).Seconds())
+			last, at = stats.Hashes, now
 		}
 	}
 }
@@ -103,29 +100,10 @@ func (l *ledger) event(e client.Event) {
 			ruling = l.screen.paint(red, "refused ")
 			what += ": " + string(e.Reason)
 		}
-		l.count(e)
 		l.line(fmt.Sprintf("%s  %s %s %s", at, ruling, e.Hash, what))
-	}
-}
-
-// count keeps the score of a verdict.
-func (l *ledger) count(e client.Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e.Reason != "" {
-		l.refused[e.Reason]++
-		return
-	}
-	l.accepted++
-	if e.Block {
-		l.blocks++
-	}
-	hash := gbt.TargetFromHash(e.Hash)
-	if l.best == (gbt.Target{}) || hash.Cmp(l.best) < 0 {
-		l.best = hash
-	}
-	if l.until > 0 && l.accepted >= l.until {
-		l.stop()
+		if l.until > 0 && l.miner.Stats().Accepted >= l.until {
+			l.stop()
+		}
 	}
 }
 
@@ -141,26 +119,29 @@ func (l *ledger) line(text string) {
 }
 
 // show rewrites the status line on a terminal.
-func (l *ledger) show(perSecond float64) {
+func (l *ledger) show(stats *client.Stats, perSecond float64) {
 	if !l.screen.terminal {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, _ = fmt.Fprintf(l.screen, "\r\x1b[K%s  height %d  %s  best %.6g",
-		l.screen.paint(bold, hashRate(perSecond)), l.height, l.score(), l.best.Difficulty())
+		l.screen.paint(bold, hashRate(perSecond)), stats.Height, score(stats), stats.Best.Difficulty())
 	l.status = true
 }
 
-// score sums verdicts up. The caller holds mu.
-func (l *ledger) score() string {
-	return fmt.Sprintf("accepted %s (%s), %s", count(l.accepted, "share"), count(l.blocks, "block"), reasons(l.refused))
+// summary sums everything up, for the end.
+func (l *ledger) summary() string {
+	stats, elapsed := l.miner.Stats(), time.Since(l.start)
+	return fmt.Sprintf("%s in %s, %s on average", score(&stats), elapsed.Round(time.Second),
+		hashRate(float64(stats.Hashes)/max(elapsed.Seconds(), 1e-3)))
 }
 
-func (l *ledger) summary() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	elapsed := time.Since(l.start)
-	return fmt.Sprintf("%s in %s, %s on average", l.score(), elapsed.Round(time.Second),
-		hashRate(float64(l.miner.Hashes())/max(elapsed.Seconds(), 1e-3)))
+// score sums verdicts up.
+func score(stats *client.Stats) string {
+	text := fmt.Sprintf("accepted %s (%s), %s", count(stats.Accepted, "share"), count(stats.Blocks, "block"), reasons(stats.Refused))
+	if stats.Dropped > 0 {
+		text += fmt.Sprintf(", %d not sent", stats.Dropped)
+	}
+	return text
 }

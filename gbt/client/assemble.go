@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/blockchain"
@@ -18,13 +19,14 @@ import (
 // ErrExhausted says that a template allows no further blocks: a new one has to be fetched.
 var ErrExhausted = errors.New("the template's room for different blocks is used up")
 
-// mutationAppend is the mutation that lets miners append to the scriptSig (BIP 23).
-const mutationAppend = "coinbase/append"
+// numberSize is what a block's number takes of the scriptSig: a push of 4 bytes.
+const numberSize = 5
 
 // Options shape the blocks that are assembled from a template.
 type Options struct {
 	// Append is added to the coinbase's scriptSig where the server allows it, and left out where
-	// it does not.
+	// it does not. Script interpreters do not run it, but sigops in it count: BIP 22 advises to
+	// wrap it in a push.
 	Append []byte
 	// PayTo is the scriptPubKey that the miner's own coinbase pays. It is needed only where the
 	// server provides no coinbase.
@@ -35,64 +37,58 @@ type Options struct {
 type Assembler struct {
 	template *Template
 	branch   []chainhash.Hash
-	coinbase *wire.MsgTx
-	append   bool
+	coinbase *wire.MsgTx // of block 0, without witness
+	// numbered is set if blocks can have numbers in their coinbase.
+	numbered bool
+	// committed is set if the coinbase commits to witnesses, so that it has to have one itself.
+	committed bool
 }
 
-// NewAssembler prepares what all blocks of a template share.
+// NewAssembler prepares what all blocks of a template share. An error that does not match
+// ErrTemplate is about the options.
 func NewAssembler(t *Template, o Options) (*Assembler, error) {
-	a := &Assembler{template: t, branch: gbt.MerkleBranch(t.TxIDs)}
+	a := &Assembler{template: t, branch: t.MerkleBranch()}
 	var err error
 	if t.CoinbaseTxn != nil {
-		a.append = t.Allows(mutationAppend) || t.Allows("coinbase")
-		if a.coinbase, err = parseCoinbase(t.CoinbaseTxn); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
+		if a.coinbase, err = parseTransaction(t.CoinbaseTxn); err != nil {
+			return nil, fmt.Errorf("%w: coinbasetxn: %w", ErrTemplate, err)
 		}
-	} else {
-		a.append = true // the coinbase is the miner's own
-		if a.coinbase, err = ownCoinbase(t, o.PayTo); err != nil {
-			return nil, err
-		}
+	} else if a.coinbase, err = ownCoinbase(t, o.PayTo); err != nil {
+		return nil, err
 	}
-	if a.append {
+	if t.Allows(mutationAppend) {
 		in := a.coinbase.TxIn[0]
+		if n := len(in.SignatureScript) + len(o.Append); n > blockchain.MaxCoinbaseScriptLen {
+			return nil, fmt.Errorf("the coinbase's scriptSig would have %d bytes, %d more than it may: append less",
+				n, n-blockchain.MaxCoinbaseScriptLen)
+		}
 		in.SignatureScript = append(in.SignatureScript, o.Append...)
+		a.numbered = len(in.SignatureScript)+numberSize <= blockchain.MaxCoinbaseScriptLen
 	}
-	if n := len(a.coinbase.TxIn[0].SignatureScript); n > blockchain.MaxCoinbaseScriptLen {
-		return nil, fmt.Errorf("the coinbase would have %d bytes, more than %d: append less", n, blockchain.MaxCoinbaseScriptLen)
-	}
-	if t.HasWitness() {
-		a.commit()
-	}
+	a.commit()
 	return a, nil
 }
 
 // commit makes the last output that looks like a witness commitment the right one, adding it as
-// the last output if it is not there (BIP 145, Block Assembly with Witness Transactions).
+// the last output if it is not there (BIP 145, Block Assembly with Witness Transactions). Without
+// witnesses none is needed, but one that is there has to be right (BIP 141).
 func (a *Assembler) commit() {
-	want := gbt.WitnessCommitment(a.template.WTxIDs)
-	for i := len(a.coinbase.TxOut) - 1; i >= 0; i-- {
-		if script := a.coinbase.TxOut[i].PkScript; gbt.IsWitnessCommitment(script) {
-			if bytes.Equal(script, want) {
+	isCommitment := func(out *wire.TxOut) bool { return gbt.IsWitnessCommitment(out.PkScript) }
+	a.committed = a.template.HasWitness() || slices.ContainsFunc(a.coinbase.TxOut, isCommitment)
+	if !a.committed {
+		return
+	}
+	want := a.template.WitnessCommitment()
+	for _, out := range slices.Backward(a.coinbase.TxOut) {
+		if isCommitment(out) {
+			// BIP 141 lets an output go on after the commitment.
+			if bytes.HasPrefix(out.PkScript, want) {
 				return
 			}
 			break
 		}
 	}
 	a.coinbase.AddTxOut(wire.NewTxOut(0, want))
-}
-
-// parseCoinbase decodes a coinbase that comes without witness.
-func parseCoinbase(raw []byte) (*wire.MsgTx, error) {
-	var tx wire.MsgTx
-	r := bytes.NewReader(raw)
-	if err := tx.DeserializeNoWitness(r); err != nil {
-		return nil, fmt.Errorf("coinbasetxn: %w", err)
-	}
-	if r.Len() != 0 || !blockchain.IsCoinBaseTx(&tx) {
-		return nil, errors.New("coinbasetxn is not a coinbase transaction without witness")
-	}
-	return &tx, nil
 }
 
 // ownCoinbase makes a coinbase where the server provides none.
@@ -104,11 +100,12 @@ func ownCoinbase(t *Template, payTo []byte) (*wire.MsgTx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("coinbase: %w", err)
 	}
-	for _, aux := range t.CoinbaseAux {
-		script = append(script, aux...)
-	}
+	script = append(script, bytes.Join(t.CoinbaseAux, nil)...)
 	if len(script) < blockchain.MinCoinbaseScriptLen {
-		script = append(script, txscript.OP_0) // consensus wants two bytes at least
+		script = append(script, txscript.OP_0)
+	}
+	if len(script) > blockchain.MaxCoinbaseScriptLen {
+		return nil, fmt.Errorf("%w: coinbaseaux leaves no room in the coinbase", ErrTemplate)
 	}
 	tx := wire.NewMsgTx(2)
 	tx.LockTime = uint32(t.Height - 1) // BIP 54, and a sequence that is not final
@@ -121,43 +118,45 @@ func ownCoinbase(t *Template, payTo []byte) (*wire.MsgTx, error) {
 }
 
 // Block makes the block of the given number, whose header needs a nonce. Block 0 has the coinbase
-// as it is; later ones append their number to it. When no further numbers are possible the error
-// matches ErrExhausted.
+// as it is; others append their number to it. A number that the template has no room for gives an
+// error that matches ErrExhausted.
 func (a *Assembler) Block(number uint32, now time.Time) (*Block, error) {
+	if number > 0 && !a.numbered {
+		return nil, ErrExhausted
+	}
 	coinbase := a.coinbase.Copy()
 	if number > 0 {
 		in := coinbase.TxIn[0]
-		in.SignatureScript = binary.LittleEndian.AppendUint32(append(in.SignatureScript, 4), number)
-		if !a.append || len(in.SignatureScript) > blockchain.MaxCoinbaseScriptLen {
-			return nil, ErrExhausted
-		}
+		in.SignatureScript = binary.LittleEndian.AppendUint32(append(in.SignatureScript, txscript.OP_DATA_4), number)
 	}
 	t := a.template
-	b := &Block{template: t, coinbase: coinbase, Header: wire.BlockHeader{
+	return &Block{assembler: a, coinbase: coinbase, Header: wire.BlockHeader{
 		Version: t.Version, PrevBlock: t.PreviousBlock, Bits: t.Bits, Nonce: t.NonceFirst,
 		Timestamp:  time.Unix(t.Time(now), 0),
 		MerkleRoot: gbt.MerkleRoot(coinbase.TxHash(), a.branch),
-	}}
-	return b, nil
+	}}, nil
 }
 
 // Block is an assembled block. Its owner may change the header.
 type Block struct {
 	// Header is what has to be hashed. Its nonce may run from the template's NonceFirst to
 	// NonceLast.
-	Header   wire.BlockHeader
-	template *Template
-	coinbase *wire.MsgTx // without witness
+	Header    wire.BlockHeader
+	assembler *Assembler
+	coinbase  *wire.MsgTx // without witness
 }
+
+// Template returns what the block was assembled from.
+func (b *Block) Template() *Template { return b.assembler.template }
 
 // Serialize returns the whole block as the network has it.
 func (b *Block) Serialize() ([]byte, error) {
 	coinbase := b.coinbase
-	if b.template.HasWitness() {
+	if b.assembler.committed {
 		coinbase = coinbase.Copy()
 		coinbase.TxIn[0].Witness = wire.TxWitness{make([]byte, blockchain.CoinbaseWitnessDataLen)} // BIP 141
 	}
-	return b.serialize(coinbase, b.template.Transactions)
+	return b.serialize(coinbase, b.Template().Transactions)
 }
 
 // Abbreviated returns the block without the transactions after the coinbase, as servers take it
@@ -166,18 +165,18 @@ func (b *Block) Abbreviated() ([]byte, error) {
 	return b.serialize(b.coinbase, nil)
 }
 
-func (b *Block) serialize(coinbase *wire.MsgTx, rest [][]byte) ([]byte, error) {
+func (b *Block) serialize(coinbase *wire.MsgTx, rest []Transaction) ([]byte, error) {
 	var out bytes.Buffer
 	err := errors.Join(
 		b.Header.Serialize(&out),
-		wire.WriteVarInt(&out, 0, uint64(len(b.template.Transactions))+1),
+		wire.WriteVarInt(&out, 0, uint64(len(b.Template().Transactions))+1),
 		coinbase.Serialize(&out),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("block: %w", err)
 	}
-	for _, tx := range rest {
-		out.Write(tx)
+	for i := range rest {
+		out.Write(rest[i].Raw)
 	}
 	return out.Bytes(), nil
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,40 +132,57 @@ func TestMainnetBlock(t *testing.T) {
 // that it gave.
 func TestRecordedTemplate(t *testing.T) {
 	records := recorded(t)
-	template, err := ParseTemplate(records["gbt repeated"].Response.Result)
+	for _, from := range []string{"gbt with chained legacy and segwit transactions", "gbt repeated"} {
+		template, err := ParseTemplate(records[from].Response.Result)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(template.Transactions) < 2 || !template.HasWitness() {
+			t.Fatalf("%s: %d transactions", from, len(template.Transactions))
+		}
+		for _, name := range []string{"proposal valid", "submit valid"} {
+			compareRecorded(t, template, records[name])
+		}
+	}
+}
+
+// compareRecorded compares what is assembled from a template with the block in a request.
+func compareRecorded(t *testing.T, template *Template, r record) {
+	t.Helper()
+	var param struct{ Data string }
+	data := ""
+	if err := json.Unmarshal(r.Request.Params[0], &param); err == nil {
+		data = param.Data
+	} else if err := json.Unmarshal(r.Request.Params[0], &data); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := hex.DecodeString(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"proposal valid", "submit valid"} {
-		var param struct{ Data string }
-		data := ""
-		if err := json.Unmarshal(records[name].Request.Params[0], &param); err == nil {
-			data = param.Data
-		} else if err := json.Unmarshal(records[name].Request.Params[0], &data); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := hex.DecodeString(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var mined wire.MsgBlock
-		if err := mined.Deserialize(bytes.NewReader(raw)); err != nil {
-			t.Fatal(err)
-		}
-		served := *template
-		served.CoinbaseTxn = serialize(t, mined.Transactions[0].SerializeNoWitness)
-		b, _ := assemble(t, &served, Options{})
-		if b.Header.MerkleRoot != mined.Header.MerkleRoot {
-			t.Errorf("%s: the merkle root is %s, want %s", name, b.Header.MerkleRoot, mined.Header.MerkleRoot)
-		}
-		b.Header = mined.Header
-		whole, err := b.Serialize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(whole, raw) {
-			t.Errorf("%s: the block is not the recorded one", name)
-		}
+	var mined wire.MsgBlock
+	if err := mined.Deserialize(bytes.NewReader(raw)); err != nil {
+		t.Fatal(err)
+	}
+	served := *template
+	served.CoinbaseTxn = serialize(t, mined.Transactions[0].SerializeNoWitness)
+	b, _ := assemble(t, &served, Options{})
+	if b.Header.MerkleRoot != mined.Header.MerkleRoot {
+		t.Errorf("%s: the merkle root is %s, want %s", r.Name, b.Header.MerkleRoot, mined.Header.MerkleRoot)
+	}
+	b.Header = mined.Header
+	whole, err := b.Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(whole, raw) {
+		t.Errorf("%s: the block is not the recorded one", r.Name)
+	}
+	// Without the commitment in the coinbase that is served, the same one is added.
+	own, _ := assemble(t, template, Options{PayTo: []byte{0x51}})
+	last := own.coinbase.TxOut[len(own.coinbase.TxOut)-1]
+	if !bytes.Equal(last.PkScript, template.DefaultWitnessCommitment) {
+		t.Errorf("%s: the commitment is %x, want %x", r.Name, last.PkScript, template.DefaultWitnessCommitment)
 	}
 }
 
@@ -180,18 +198,12 @@ func TestCommitments(t *testing.T) {
 		t.Fatalf("only %d templates found", len(templates))
 	}
 	for name, raw := range templates {
-		var in struct {
-			Commitment string `json:"default_witness_commitment"`
-		}
-		if err := json.Unmarshal(raw, &in); err != nil {
-			t.Fatal(err)
-		}
 		template, err := ParseTemplate(raw)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got := hex.EncodeToString(gbt.WitnessCommitment(template.WTxIDs)); got != in.Commitment {
-			t.Errorf("%s: the commitment is %s, the node says %s", name, got, in.Commitment)
+		if got, want := template.WitnessCommitment(), template.DefaultWitnessCommitment; want == nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: the commitment is %x, the node says %x", name, got, want)
 		}
 	}
 }
@@ -265,8 +277,15 @@ func transaction(t *rapid.T) *wire.MsgTx {
 func TestRoots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		txs := rapid.SliceOfN(rapid.Custom(transaction), 0, 20).Draw(t, "transactions")
-		in := newAnswer(t, nil, txs...)
-		b, block := assemble(t, in.parse(t), Options{PayTo: []byte{0x51}})
+		var coinbase *wire.MsgTx
+		if rapid.Bool().Draw(t, "coinbasetxn") {
+			coinbase = newCoinbase([]byte{2, 0xf4, 1})
+			for range rapid.IntRange(0, 2).Draw(t, "commitments") {
+				script := append(gbt.WitnessCommitment(nil), rapid.SliceOf(rapid.Byte()).Draw(t, "rest")...)
+				coinbase.AddTxOut(wire.NewTxOut(0, script))
+			}
+		}
+		b, block := assemble(t, newAnswer(t, coinbase, txs...).parse(t), Options{PayTo: []byte{0x51}})
 		if root := blockchain.CalcMerkleRoot(block.Transactions(), false); root != b.Header.MerkleRoot {
 			t.Fatalf("the merkle root is %s, want %s", b.Header.MerkleRoot, root)
 		}
@@ -299,9 +318,21 @@ func TestOwnCoinbase(t *testing.T) {
 		}
 	}
 	in := newAnswer(t, nil)
-	if _, err := NewAssembler(in.parse(t), Options{}); err == nil {
-		t.Error("a coinbase is made that pays nobody")
+	if _, err := NewAssembler(in.parse(t), Options{}); err == nil || errors.Is(err, ErrTemplate) {
+		t.Errorf("a coinbase that pays nobody: error is %v, want one about the options", err)
 	}
+	in["coinbaseaux"] = map[string]string{"long": strings.Repeat("00", 100)}
+	if _, err := NewAssembler(in.parse(t), Options{PayTo: []byte{0x51}}); !errors.Is(err, ErrTemplate) {
+		t.Errorf("too much auxiliary data: error is %v, want ErrTemplate", err)
+	}
+}
+
+// newCoinbase returns a server's coinbase with the given scriptSig and one output.
+func newCoinbase(script []byte) *wire.MsgTx {
+	tx := wire.NewMsgTx(2)
+	tx.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&chainhash.Hash{}, wire.MaxPrevOutIndex), script, nil))
+	tx.AddTxOut(wire.NewTxOut(50_0000_0000, []byte{0x51}))
+	return tx
 }
 
 // TestServersCoinbase looks at what is changed of a coinbase that the server made.
@@ -311,7 +342,7 @@ func TestServersCoinbase(t *testing.T) {
 	witness.AddTxIn(in)
 	witness.AddTxOut(wire.NewTxOut(1, []byte{0x51}))
 	right := gbt.WitnessCommitment([]chainhash.Hash{witness.WitnessHash()})
-	wrong := gbt.WitnessCommitment(nil)
+	wrong := gbt.WitnessCommitment(nil) // but right without transactions
 	for name, tt := range map[string]struct {
 		outputs [][]byte // of the server's coinbase, after the first
 		txs     []*wire.MsgTx
@@ -322,17 +353,20 @@ func TestServersCoinbase(t *testing.T) {
 		"commitment there":    {[][]byte{right}, []*wire.MsgTx{witness}, [][]byte{right}},
 		"another one there":   {[][]byte{wrong}, []*wire.MsgTx{witness}, [][]byte{wrong, right}},
 		"right but not last":  {[][]byte{right, wrong}, []*wire.MsgTx{witness}, [][]byte{right, wrong, right}},
-		"kept if not needed":  {[][]byte{wrong}, nil, [][]byte{wrong}},
+		"right, not needed":   {[][]byte{wrong}, nil, [][]byte{wrong}},
+		"wrong, not needed":   {[][]byte{right}, nil, [][]byte{right, wrong}},
+		"more after it":       {[][]byte{append(bytes.Clone(right), 1, 2)}, []*wire.MsgTx{witness}, [][]byte{append(bytes.Clone(right), 1, 2)}},
 		"other outputs after": {[][]byte{right, {0x51}}, []*wire.MsgTx{witness}, [][]byte{right, {0x51}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			coinbase := wire.NewMsgTx(2)
-			coinbase.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&chainhash.Hash{}, wire.MaxPrevOutIndex), []byte{2, 0xf4, 1}, nil))
-			coinbase.AddTxOut(wire.NewTxOut(50_0000_0000, []byte{0x51}))
+			coinbase := newCoinbase([]byte{2, 0xf4, 1})
 			for _, script := range tt.outputs {
 				coinbase.AddTxOut(wire.NewTxOut(0, script))
 			}
 			_, block := assemble(t, newAnswer(t, coinbase, tt.txs...).parse(t), Options{Append: []byte("x")})
+			if err := blockchain.ValidateWitnessCommitment(block); err != nil {
+				t.Error(err)
+			}
 			got := block.Transactions()[0].MsgTx()
 			if !bytes.Equal(got.TxIn[0].SignatureScript, []byte{2, 0xf4, 1, 'x'}) {
 				t.Errorf("the scriptSig is %x", got.TxIn[0].SignatureScript)
@@ -368,9 +402,7 @@ func TestNumbers(t *testing.T) {
 		t.Errorf("1000 blocks have %d different merkle roots", len(roots))
 	}
 
-	coinbase := wire.NewMsgTx(2)
-	coinbase.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&chainhash.Hash{}, wire.MaxPrevOutIndex), make([]byte, 97), nil))
-	coinbase.AddTxOut(wire.NewTxOut(1, []byte{0x51}))
+	coinbase := newCoinbase(make([]byte, 97))
 	for name, mutable := range map[string][]string{"no append": {}, "no room": {"coinbase/append"}} {
 		in := newAnswer(t, coinbase)
 		in["mutable"] = mutable
@@ -391,16 +423,63 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-func BenchmarkAssembleFullBlock(b *testing.B) {
-	t, err := ParseTemplate(fullTemplate(b))
-	if err != nil {
-		b.Fatal(err)
+// TestWitnessCoinbase takes a coinbase that comes with a witness, as btcd's does.
+func TestWitnessCoinbase(t *testing.T) {
+	coinbase := newCoinbase([]byte{2, 0xf4, 1})
+	coinbase.AddTxOut(wire.NewTxOut(0, gbt.WitnessCommitment(nil)))
+	plain := serialize(t, coinbase.SerializeNoWitness)
+	coinbase.TxIn[0].Witness = wire.TxWitness{make([]byte, 32)}
+	in := newAnswer(t, nil)
+	in["coinbasetxn"] = map[string]string{"data": hex.EncodeToString(serialize(t, coinbase.Serialize))}
+	template := in.parse(t)
+	if !bytes.Equal(template.CoinbaseTxn, plain) {
+		t.Errorf("the coinbase is %x, want %x", template.CoinbaseTxn, plain)
 	}
-	a, err := NewAssembler(t, Options{PayTo: []byte{0x51}})
+	_, block := assemble(t, template, Options{})
+	if err := blockchain.ValidateWitnessCommitment(block); err != nil {
+		t.Error(err)
+	}
+}
+
+// fullBlock returns the template of a full block for a benchmark.
+func fullBlock(b *testing.B) (json.RawMessage, *Template) {
+	b.Helper()
+	raw := fullTemplate(b)
+	t, err := ParseTemplate(raw)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
+	return raw, t
+}
+
+func BenchmarkParseFullTemplate(b *testing.B) {
+	raw, _ := fullBlock(b)
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		if _, err := ParseTemplate(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkNewAssemblerFullBlock(b *testing.B) {
+	_, t := fullBlock(b)
+	for b.Loop() {
+		if _, err := NewAssembler(t, Options{PayTo: []byte{0x51}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAssembleFullBlock makes one block after another of a template: what it takes to go on
+// when all nonces of one have been tried.
+func BenchmarkAssembleFullBlock(b *testing.B) {
+	_, t := fullBlock(b)
+	a, err := NewAssembler(t, Options{PayTo: []byte{0x51}})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for n := uint32(0); b.Loop(); n++ {
 		if _, err := a.Block(n, time.Unix(1700000000, 0)); err != nil {
 			b.Fatal(err)

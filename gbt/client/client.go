@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 )
 
 const (
@@ -44,7 +46,7 @@ type Client struct {
 // New makes a Client. It does not connect.
 func New(cfg Config) (*Client, error) {
 	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if err != nil || !usable(u) {
 		return nil, fmt.Errorf("client: the server's URL %q is not http://HOST:PORT or https://HOST:PORT", cfg.URL)
 	}
 	if u.User != nil {
@@ -67,6 +69,11 @@ func New(cfg Config) (*Client, error) {
 		}}
 	}
 	return &Client{cfg: cfg, url: u}, nil
+}
+
+// usable reports whether requests can be sent to a URL.
+func usable(u *url.URL) bool {
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // Close drops idle connections.
@@ -151,7 +158,7 @@ func decodeReply(status int, reply []byte, result any) error {
 	err := json.Unmarshal(reply, &in)
 	switch {
 	case err == nil && in.Error != nil:
-		return &Error{HTTPStatus: status, Code: in.Error.Code, Message: in.Error.Message}
+		return &Error{HTTPStatus: status, Code: in.Error.Code, Message: printable(in.Error.Message)}
 	case status != http.StatusOK:
 		return &Error{HTTPStatus: status, Message: http.StatusText(status)}
 	case err != nil:
@@ -163,4 +170,20 @@ func decodeReply(status int, reply []byte, result any) error {
 		return fmt.Errorf("the result cannot be read: %w", err)
 	}
 	return nil
+}
+
+// printable returns what a server says in a form that is safe to show: without control characters
+// and not too long.
+func printable(text string) string {
+	const most = 200
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
 }

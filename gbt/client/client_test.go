@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,9 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/gbtpool/gbtpool/gbt"
@@ -26,6 +24,7 @@ type call struct {
 	Params []json.RawMessage
 	Header http.Header
 	Path   string
+	Gone   <-chan struct{} // closed when the client has hung up
 }
 
 // object returns the call's first parameter.
@@ -42,7 +41,7 @@ func (c call) object(t *testing.T) map[string]any {
 func serve(t *testing.T, handle func(w http.ResponseWriter, c call)) *Client {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := call{Header: r.Header, Path: r.URL.Path}
+		c := call{Header: r.Header, Path: r.URL.Path, Gone: r.Context().Done()}
 		if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
 			t.Error(err)
 		}
@@ -73,11 +72,12 @@ func TestRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Template(t.Context(), Request{Target: target}, nil); err != nil {
+	if _, err := c.Template(t.Context(), Request{Target: target, MaxVersion: 1 << 29}, nil); err != nil {
 		t.Fatal(err)
 	}
 	params := got.object(t)
-	if got.Method != "getblocktemplate" || params["target"] != target.String() || params["longpollid"] != nil {
+	if got.Method != "getblocktemplate" || params["target"] != target.String() || params["longpollid"] != nil ||
+		params["maxversion"] != float64(1<<29) {
 		t.Errorf("the request is %+v", got)
 	}
 	if rules := fmt.Sprint(params["rules"]); !strings.Contains(rules, "segwit") {
@@ -88,45 +88,79 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestLongPoll has a server send keep-alive bytes before its answer, at a URI of its own.
+// TestLongPoll has a server send keep-alive bytes before its answer, at a URI of its own, and polls
+// twice: what the first answer says of the URI holds for the second poll.
 func TestLongPoll(t *testing.T) {
-	for name, uri := range map[string]string{"same": "", "absolute path": "/lp", "relative": "lp?x=1"} {
+	for name, tt := range map[string]struct {
+		uris []string // in the template and in the answers to the polls
+		want []string // the paths of the polls
+	}{
+		"same":                      {[]string{"", "", ""}, []string{"/pool/", "/pool/"}},
+		"absolute path":             {[]string{"/lp", "", ""}, []string{"/lp", "/lp"}},
+		"relative":                  {[]string{"lp/x?y=1", "", ""}, []string{"/pool/lp/x", "/pool/lp/x"}},
+		"relative to the last":      {[]string{"/lp/", "next", ""}, []string{"/lp/", "/lp/next"}},
+		"absolute, from the second": {[]string{"", "SELF/lp", ""}, []string{"/pool/", "/lp"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			var paths []string
+			var self string
 			c := serve(t, func(w http.ResponseWriter, c call) {
-				paths = append(paths, c.Path)
 				a := newAnswer(t, nil)
-				a["longpollid"], a["longpolluri"] = "first", uri
-				if c.object(t)["longpollid"] == "first" {
+				if uri := tt.uris[len(paths)]; uri != "" {
+					a["longpolluri"] = strings.Replace(uri, "SELF", self, 1)
+				}
+				paths = append(paths, c.Path)
+				a["longpollid"], a["submitold"] = fmt.Sprint("after ", c.object(t)["longpollid"]), false
+				if c.object(t)["longpollid"] != nil {
 					for range 3 {
 						_, _ = fmt.Fprint(w, " \n")
 						if err := http.NewResponseController(w).Flush(); err != nil {
 							t.Error(err)
 						}
 					}
-					a["longpollid"], a["submitold"] = "second", false
 				}
 				reply(w, a)
 			})
-			first, err := c.Template(t.Context(), Request{}, nil)
+			self = c.url.String()
+			c.url.Path = "/pool/"
+			template, err := c.Template(t.Context(), Request{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			second, err := c.Template(t.Context(), Request{LongPollID: first.LongPollID}, first)
-			if err != nil {
-				t.Fatal(err)
+			if !template.SubmitOld {
+				t.Error("submitold is heeded on an answer to no long poll")
 			}
-			if second.LongPollID != "second" || second.SubmitOld {
-				t.Errorf("the answer is %+v", second)
+			for range 2 {
+				next, err := c.Template(t.Context(), Request{LongPollID: template.LongPollID}, template)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if next.LongPollID != "after "+template.LongPollID || next.SubmitOld {
+					t.Errorf("the answer is %+v", next)
+				}
+				template = next
 			}
-			want := "/"
-			if uri != "" {
-				want = "/lp"
-			}
-			if paths[0] != "/" || paths[1] != want {
-				t.Errorf("asked at %v, want the poll at %s", paths, want)
+			if diff := cmp.Diff(append([]string{"/pool/"}, tt.want...), paths); diff != "" {
+				t.Errorf("asked at other paths (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestLongPollURI looks at URIs that cannot be asked at.
+func TestLongPollURI(t *testing.T) {
+	for _, uri := range []string{"http://[::1", "file:///etc/passwd", "http://", "stratum+tcp://pool:3333"} {
+		c := serve(t, func(w http.ResponseWriter, _ call) {
+			a := newAnswer(t, nil)
+			a["longpollid"], a["longpolluri"] = "x", uri
+			reply(w, a)
+		})
+		if _, err := c.Template(t.Context(), Request{}, nil); !errors.Is(err, ErrTemplate) {
+			t.Errorf("%s: error is %v, want ErrTemplate", uri, err)
+		}
+		if _, err := c.Template(t.Context(), Request{LongPollID: "x"}, &Template{LongPollURI: uri}); !errors.Is(err, ErrTemplate) {
+			t.Errorf("%s: error of the poll is %v, want ErrTemplate", uri, err)
+		}
 	}
 }
 
@@ -140,6 +174,7 @@ func TestFaults(t *testing.T) {
 	}{
 		"unavailable":        {503, `{"result":null,"error":{"code":-10,"message":"no template"},"id":1}`, false, "no template"},
 		"error with 200":     {200, `{"result":null,"error":{"code":-8,"message":"bad rules"},"id":1}`, false, "bad rules"},
+		"server error":       {500, `{"result":null,"error":{"code":-32603,"message":"\u001b[2Jinternal"},"id":1}`, false, "answers: [2Jinternal"},
 		"unauthorized":       {401, `{"result":null,"error":{"code":-1,"message":"wrong address"},"id":1}`, true, "wrong address"},
 		"forbidden, no JSON": {403, `go away`, true, "403"},
 		"HTML":               {502, `<html>Bad Gateway</html>`, false, "502"},
@@ -170,10 +205,11 @@ func TestVerdicts(t *testing.T) {
 		`{"btc":null,"nmc":"x"}`:    "",
 		`{"btc":"bad-txns"}`:        "btc: bad-txns",
 		`{"btc":null}`:              "",
-		`{"a":"stale-work","b":""}`: "a: stale-work, b: ",
+		`{"b":"","a":"stale-work"}`: "a: stale-work, b: ",
+		`"\u001b[31mred\u0007"`:     "[31mred",
 	} {
 		got, err := verdict(json.RawMessage(result))
-		if err != nil || got != want && result[2] != 'a' {
+		if err != nil || got != want {
 			t.Errorf("%s is %q (%v), want %q", result, got, err, want)
 		}
 	}
@@ -235,42 +271,4 @@ func TestNew(t *testing.T) {
 	if err != nil || c.cfg.User != "me" || c.cfg.Password != "secret" || c.url.User != nil {
 		t.Errorf("user and password of the URL are not used (%v)", err)
 	}
-}
-
-// scripted is a transport without a network, for tests of time.
-type scripted func(*http.Request) (*http.Response, error)
-
-func (s scripted) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
-
-// TestBackoff counts how often a server that is down is asked in an hour (BIP 22, Long Polling:
-// never at once after more than one failure, and ever less often).
-func TestBackoff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var asked []time.Time
-		c, err := New(Config{URL: "http://pool", HTTP: &http.Client{Transport: scripted(func(*http.Request) (*http.Response, error) {
-			asked = append(asked, time.Now())
-			return nil, errors.New("refused")
-		})}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := NewMiner(MinerConfig{Client: c, Threads: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if err := m.Run(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if len(asked) < 35 || len(asked) > 150 {
-			t.Errorf("asked %d times in an hour", len(asked))
-		}
-		for i := 1; i < len(asked); i++ {
-			gap := asked[i].Sub(asked[i-1])
-			if i > 1 && gap < firstDelay/2 || i > 7 && gap < maxDelay/2 {
-				t.Errorf("try %d came %s after the one before", i+1, gap)
-			}
-		}
-	})
 }

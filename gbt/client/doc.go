@@ -2,7 +2,7 @@
 // a page of Go.
 //
 // A [Client] speaks with a server: it fetches a [Template], waits for the next by long polling and
-// submits blocks. A Template assembles a [Block] for a miner to hash. A [Miner] does all of it
+// submits blocks. An [Assembler] makes each [Block] of a Template to hash. A [Miner] does all of it
 // until it is told to stop. Everything works with any server that follows the BIPs, a pool or a
 // full node.
 package client

@@ -1,28 +1,22 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gbtpool/gbtpool/gbt"
-)
-
-const (
-	// pollEvery is how often a server without long polling is asked.
-	pollEvery = 10 * time.Second
-	// scanNonces is how many nonces of a block are tried before its time is set anew.
-	scanNonces = 1 << 26
-	// queued is how many blocks may wait to be submitted before hashing waits for them.
-	queued = 256
-	// submitFor is how long a block is offered to a server that gives no verdict.
-	submitFor = 2 * time.Minute
 )
 
 // MinerConfig configures a Miner.
@@ -33,7 +27,9 @@ type MinerConfig struct {
 	Options Options
 	// Target is the share target to ask for; zero asks for none.
 	Target gbt.Target
-	// Threads is the number of hashers; default one for each processor.
+	// Hasher does the work; default the processor.
+	Hasher Hasher
+	// Threads is the number of goroutines that hash; default one for each processor.
 	Threads int
 	// HashRate limits hashing, in hashes per second over all threads; 0 for no limit.
 	HashRate float64
@@ -51,14 +47,15 @@ const (
 	NewWork EventKind = iota
 	// Verdict says what the server ruled on a block, in Reason; empty is accepted.
 	Verdict
-	// Trouble says that something went wrong, in Err, and is tried again.
+	// Trouble says that something went wrong, in Err. What can be tried again is.
 	Trouble
 )
 
 // Event is something that happened to a Miner.
 type Event struct {
-	Kind     EventKind
-	Time     time.Time
+	Kind EventKind
+	Time time.Time
+	// Template is the new work, or what the block of a verdict was made of.
 	Template *Template
 	// Hash is the block's and Reason the verdict on it.
 	Hash   chainhash.Hash
@@ -68,36 +65,38 @@ type Event struct {
 	Err   error
 }
 
-// Miner mines for one server on the processor.
+// Stats is what a Miner has done so far.
+type Stats struct {
+	// Hashes is the number of nonces tried.
+	Hashes uint64
+	// Accepted is the number of shares and blocks that the server took, Blocks of those that meet
+	// the network target, and Refused of those it did not take.
+	Accepted, Blocks int
+	Refused          map[gbt.Reason]int
+	// Dropped is the number of shares that were not sent, because they were worthless by then, the
+	// server was away for too long, or takes them more slowly than they are found.
+	Dropped int
+	// Best is the lowest hash that was accepted, as a target; zero if there is none.
+	Best gbt.Target
+	// Height is of the block being mined; 0 at first.
+	Height int32
+}
+
+// Miner mines for one server.
 type Miner struct {
-	cfg    MinerConfig
-	work   atomic.Pointer[work]
-	news   chan struct{} // gets a token when work is replaced; hashers without work wait for it
-	fetch  chan struct{} // gets a token when the template should be fetched anew
-	blocks chan found
-	hashes atomic.Uint64
-	// numbers counts the blocks made where the coinbase can be appended to.
-	numbers atomic.Uint32
-}
+	cfg     MinerConfig
+	work    atomic.Pointer[work]
+	numbers atomic.Uint32 // see work
+	// validFrom is the serial of the oldest work that is worth submitting shares of.
+	validFrom atomic.Uint64
+	// solves and shares wait to be submitted. They are apart so that a block never waits for shares.
+	solves, shares chan found
+	// crowded is set while shares are dropped because there are too many.
+	crowded atomic.Bool
+	hashes  atomic.Uint64
 
-// work is a template being mined.
-type work struct {
-	assembler *Assembler
-	template  *Template
-	// done ends when the work should not be mined any more.
-	done   context.Context //nolint:containedctx // the work is what it bounds
-	end    context.CancelFunc
-	number atomic.Uint32 // of the next block, where the coinbase cannot be appended to
-	// worthless is set when what was found on the work should not even be submitted.
-	worthless atomic.Bool
-}
-
-// found is a block that meets the share target.
-type found struct {
-	block *Block
-	hash  chainhash.Hash
-	work  *work
-	solve bool // the network target is met too
+	mu    sync.Mutex
+	stats Stats // held by mu; Hashes is not used
 }
 
 // NewMiner makes a Miner.
@@ -109,238 +108,132 @@ func NewMiner(cfg MinerConfig) (*Miner, error) {
 		return nil, errors.New("miner: Threads and HashRate must not be negative")
 	}
 	if cfg.Threads == 0 {
-		cfg.Threads = runtime.NumCPU()
+		cfg.Threads = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Hasher == nil {
+		cfg.Hasher = hashOnProcessor
 	}
 	if cfg.Events == nil {
 		cfg.Events = func(Event) {}
 	}
-	return &Miner{
-		cfg: cfg, news: make(chan struct{}), fetch: make(chan struct{}, 1), blocks: make(chan found, queued),
-	}, nil
+	m := &Miner{
+		cfg: cfg, solves: make(chan found, maxSolves), shares: make(chan found, maxShares),
+		stats: Stats{Refused: make(map[gbt.Reason]int)},
+	}
+	m.work.Store(noWork())
+	// Miners at one node with the same coinbase should not try the same blocks.
+	m.numbers.Store(rand.Uint32()) //nolint:gosec // nothing depends on nobody guessing it
+	return m, nil
 }
 
-// Hashes returns the number of hashes made so far.
-func (m *Miner) Hashes() uint64 { return m.hashes.Load() }
+// Stats returns what the miner has done so far.
+func (m *Miner) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := m.stats
+	out.Hashes, out.Refused = m.hashes.Load(), maps.Clone(m.stats.Refused)
+	return out
+}
 
-// Run mines until ctx ends, which is no error. It fails if the server refuses the user, since only
-// a person can help then.
+// Run mines until ctx ends, which is no error; what has been found by then is still sent if that
+// takes no longer than a second. It fails if the server refuses the user or the options do not fit
+// the server's templates, since only a person can help then. It can be called once.
 func (m *Miner) Run(ctx context.Context) error {
+	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var senders sync.WaitGroup
+	senders.Go(func() { m.send(sending, m.solves) })
+	for range shareSenders {
+		senders.Go(func() { m.send(sending, m.shares) })
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.follow(ctx) })
-	g.Go(func() error { return m.submit(ctx) })
 	for range m.cfg.Threads {
-		g.Go(func() error { return m.hash(ctx) })
+		g.Go(func() error { return m.mine(ctx) })
 	}
-	return g.Wait()
+	err := g.Wait()
+	close(m.solves)
+	close(m.shares)
+	late := time.AfterFunc(sendLate, cut)
+	defer late.Stop()
+	senders.Wait()
+	return err
 }
 
-// follow keeps the work up to date: a template at first, then long polls.
-func (m *Miner) follow(ctx context.Context) error {
-	var last *Template
-	var b backoff
-	for ctx.Err() == nil {
-		t, err := m.next(ctx, last)
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the end of ctx is how a miner ends, not a failure
-		case err == nil:
-			b.succeeded()
-			if err := m.adopt(ctx, t); err != nil {
+// mine hashes whatever the work is until ctx ends.
+func (m *Miner) mine(ctx context.Context) error {
+	p := pace{perSecond: m.cfg.HashRate / float64(m.cfg.Threads), start: time.Now()}
+	for {
+		w := m.work.Load()
+		for w.done.Err() == nil {
+			next, err := w.next(time.Now())
+			if errors.Is(err, ErrExhausted) {
+				exhausted(w)
+				break
+			}
+			if err != nil {
 				return err
 			}
-			last = t
-			continue
-		case errors.Is(err, errStopped):
-			last = nil // asked for a new template
-			continue
-		case forbidden(err):
-			return err
-		}
-		m.event(Event{Kind: Trouble, Err: err})
-		last = nil
-		_ = sleep(ctx, b.failed()) // the loop looks at ctx
-	}
-	return nil
-}
-
-// next returns the template after last, or any if last is nil. It fails with errStopped if a
-// template should be fetched at once instead.
-func (m *Miner) next(ctx context.Context, last *Template) (*Template, error) {
-	if last == nil {
-		return m.cfg.Client.Template(ctx, Request{Target: m.cfg.Target}, nil)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := make(chan struct{})
-	go func() {
-		defer close(watch)
-		var expired <-chan time.Time
-		if last.Expires > 0 {
-			timer := time.NewTimer(time.Until(last.Received.Add(last.Expires)))
-			defer timer.Stop()
-			expired = timer.C
+			if err := m.scan(next, &p); err != nil {
+				return err
+			}
 		}
 		select {
-		case <-m.fetch:
-			cancel(errStopped)
-		case <-expired:
-			cancel(errStopped)
-		case <-ctx.Done():
-		}
-	}()
-	defer func() { cancel(nil); <-watch }()
-	var t *Template
-	var err error
-	if last.LongPollID == "" {
-		if err = sleep(ctx, pollEvery); err == nil {
-			t, err = m.cfg.Client.Template(ctx, Request{Target: m.cfg.Target}, nil)
-		}
-	} else {
-		t, err = m.cfg.Client.Template(ctx, Request{LongPollID: last.LongPollID, Target: m.cfg.Target}, last)
-	}
-	if err != nil && errors.Is(context.Cause(ctx), errStopped) {
-		return nil, errStopped
-	}
-	return t, err
-}
-
-// adopt puts a template in place of the one being mined.
-func (m *Miner) adopt(ctx context.Context, t *Template) error {
-	a, err := NewAssembler(t, m.cfg.Options)
-	if err != nil {
-		return err
-	}
-	w := &work{assembler: a, template: t}
-	w.done, w.end = context.WithCancel(ctx)
-	if old := m.work.Swap(w); old != nil {
-		old.worthless.Store(!t.SubmitOld)
-		old.end()
-	}
-	m.event(Event{Kind: NewWork, Template: t})
-	for range m.cfg.Threads {
-		select {
-		case m.news <- struct{}{}:
-		default:
-		}
-	}
-	return nil
-}
-
-// hash mines whatever the work is until ctx ends.
-func (m *Miner) hash(ctx context.Context) error {
-	p := pace{perSecond: m.cfg.HashRate / float64(m.cfg.Threads), start: time.Now()}
-	for ctx.Err() == nil {
-		w := m.work.Load()
-		if w == nil || w.done.Err() != nil {
-			// The work is gone and the next is on its way. A missed token costs one turn of this.
-			m.await(ctx)
-			continue
-		}
-		b, err := w.assembler.Block(m.number(w), time.Now())
-		if errors.Is(err, ErrExhausted) {
-			w.end()
-			m.refresh()
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := m.scan(ctx, w, b, &p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// number returns the number of the next block to make of w. Where the coinbase can be appended to,
-// numbers are not used again even on other work, since a full node gives the same template to all
-// who ask.
-func (m *Miner) number(w *work) uint32 {
-	if w.assembler.append {
-		return m.numbers.Add(1) - 1
-	}
-	return w.number.Add(1) - 1
-}
-
-// scan tries nonces of a block and queues what meets the target.
-func (m *Miner) scan(ctx context.Context, w *work, b *Block, p *pace) error {
-	s := search{header: &b.Header, target: w.template.Target, first: w.template.NonceFirst}
-	s.last = uint32(min(uint64(s.first)+scanNonces-1, uint64(w.template.NonceLast)))
-	s.batch = func(done context.Context, n int) {
-		m.hashes.Add(uint64(n))
-		p.wait(done, n)
-	}
-	s.found = func(nonce uint32, hash chainhash.Hash) {
-		if w.done.Err() != nil {
-			return
-		}
-		solution := *b
-		solution.Header.Nonce = nonce
-		f := found{block: &solution, hash: hash, work: w, solve: w.template.NetworkTarget.MetBy(hash)}
-		if f.solve {
-			w.end() // the next block stands on this one
-		}
-		select {
-		case m.blocks <- f:
-		case <-ctx.Done():
-		}
-	}
-	return s.run(w.done) //nolint:contextcheck // the work's own context ends with ctx and before
-}
-
-// await waits for new work for a moment.
-func (m *Miner) await(ctx context.Context) {
-	timer := time.NewTimer(100 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-m.news:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// refresh asks for a new template.
-func (m *Miner) refresh() {
-	select {
-	case m.fetch <- struct{}{}:
-	default:
-	}
-}
-
-// submit sends what is found. At the end it still sends what is queued, as long as that works at
-// the first try.
-func (m *Miner) submit(ctx context.Context) error {
-	for {
-		select {
-		case f := <-m.blocks:
-			m.offer(ctx, f)
+		case <-w.replaced:
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// offer submits one block until there is a verdict or it is worth no more.
-func (m *Miner) offer(ctx context.Context, f found) {
-	var b backoff
-	for deadline := time.Now().Add(submitFor); !f.work.worthless.Load() || f.solve; {
-		// A block that is being sent when the miner stops should arrive.
-		reason, err := m.cfg.Client.Submit(context.WithoutCancel(ctx), f.block)
-		if err == nil {
-			m.event(Event{Kind: Verdict, Template: f.work.template, Hash: f.hash, Reason: reason, Block: f.solve})
-			if f.solve {
-				m.refresh()
+// scan tries all nonces of a piece, or as many as it gets to until the work is done.
+func (m *Miner) scan(next *piece, p *pace) error {
+	w, header := next.work, &next.block.Header
+	for first := uint64(next.first); first <= uint64(next.last); {
+		if !p.wait(w.done) {
+			return nil
+		}
+		header.Timestamp = time.Unix(w.template.Time(time.Now()), 0)
+		var raw bytes.Buffer
+		if err := header.Serialize(&raw); err != nil {
+			return fmt.Errorf("header: %w", err)
+		}
+		count := min(p.batch(), uint32(uint64(next.last)-first+1))
+		nonces := m.cfg.Hasher([wire.MaxBlockHeaderPayload]byte(raw.Bytes()), w.template.Target, uint32(first), int(count))
+		m.hashes.Add(uint64(count))
+		p.made(count)
+		for _, nonce := range nonces {
+			if f, ok := next.found(nonce); ok {
+				m.queue(f)
 			}
-			return
 		}
-		m.event(Event{Kind: Trouble, Err: fmt.Errorf("block %s: %w", f.hash, err)})
-		if forbidden(err) || time.Now().After(deadline) || sleep(ctx, b.failed()) != nil {
-			return
-		}
+		first += uint64(count)
 	}
+	return nil
 }
 
+// exhausted gives work up that has no more nonces, and asks for other work, but not more than once
+// a second.
+func exhausted(w *work) {
+	timer := time.NewTimer(time.Until(w.template.Received.Add(firstDelay)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		w.renew()
+	case <-w.done.Done():
+	}
+	w.end()
+}
+
+// event tells of something that happened.
 func (m *Miner) event(e Event) {
 	e.Time = time.Now()
 	m.cfg.Events(e)
+}
+
+// count changes the stats.
+func (m *Miner) count(change func(*Stats)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.stats)
 }

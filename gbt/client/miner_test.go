@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gbtpool/gbtpool/gbt"
 )
@@ -45,16 +47,13 @@ func (p *fakePool) handle(w http.ResponseWriter, c call) {
 		p.mu.Unlock()
 		select {
 		case <-changed:
-		case <-time.After(10 * time.Second):
+		case <-c.Gone:
 		}
 		p.mu.Lock()
 	}
 	a := newAnswer(p.t, nil)
 	a["height"], a["longpollid"], a["previousblockhash"] = p.height, strconv.Itoa(p.height), p.tip.String()
-	coinbase := wire.NewMsgTx(2)
-	coinbase.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&chainhash.Hash{}, wire.MaxPrevOutIndex), []byte{2, 1, 2}, nil))
-	coinbase.AddTxOut(wire.NewTxOut(50_0000_0000, []byte{0x51}))
-	raw := serialize(p.t, coinbase.SerializeNoWitness)
+	raw := serialize(p.t, newCoinbase([]byte{2, 1, 2}).SerializeNoWitness)
 	a["coinbasetxn"] = map[string]string{"data": hex.EncodeToString(raw)}
 	a["bits"], a["target"] = "1f00ffff", "007fff0000000000000000000000000000000000000000000000000000000000"
 	p.mu.Unlock()
@@ -101,7 +100,7 @@ func TestMiner(t *testing.T) {
 	c := serve(t, p.handle)
 	var mu sync.Mutex
 	counts := make(map[EventKind]int)
-	m, err := NewMiner(MinerConfig{Client: c, Threads: 2, Events: func(e Event) {
+	m, err := NewMiner(MinerConfig{Client: c, Threads: 2, HashRate: 200_000, Events: func(e Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		counts[e.Kind]++
@@ -115,13 +114,7 @@ func TestMiner(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		p.mu.Lock()
-		height := p.height
-		p.mu.Unlock()
-		if height >= 505 {
-			break
-		}
+	for deadline := time.Now().Add(time.Minute); m.Stats().Height < 505; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("five blocks take more than a minute")
 		}
@@ -141,96 +134,81 @@ func TestMiner(t *testing.T) {
 	if p.stale > len(p.hashes)/2 {
 		t.Errorf("%d of %d submissions were stale", p.stale, len(p.hashes))
 	}
-	if counts[NewWork] < 5 || counts[Verdict] < 5 || m.Hashes() == 0 {
-		t.Errorf("the events are %v after %d hashes", counts, m.Hashes())
+	stats := m.Stats()
+	if counts[NewWork] < 5 || stats.Blocks < 5 || stats.Hashes == 0 || stats.Dropped != 0 || stats.Best == (gbt.Target{}) {
+		t.Errorf("the events are %v and the stats %+v", counts, stats)
 	}
-}
-
-// TestSubmitAgain has a server that is in trouble at the first tries.
-func TestSubmitAgain(t *testing.T) {
-	tries := 0
-	c := serve(t, func(w http.ResponseWriter, _ call) {
-		if tries++; tries == 1 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		reply(w, "stale-work")
-	})
-	var events []Event
-	m, err := NewMiner(MinerConfig{Client: c, Events: func(e Event) { events = append(events, e) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ := assemble(t, newAnswer(t, nil).parse(t), Options{PayTo: []byte{0x51}})
-	m.offer(t.Context(), found{block: block, work: &work{template: block.template}})
-	if tries != 2 || len(events) != 2 || events[0].Kind != Trouble || events[1].Reason != gbt.StaleWork {
-		t.Errorf("after %d tries the events are %+v", tries, events)
-	}
-
-	// What is not worth anything any more is not sent, but for a block.
-	for name, tt := range map[string]struct {
-		solve bool
-		want  int
-	}{"share": {false, 0}, "block": {true, 1}} {
-		tries = 1
-		w := &work{template: block.template}
-		w.worthless.Store(true)
-		m.offer(t.Context(), found{block: block, work: w, solve: tt.solve})
-		if tries-1 != tt.want {
-			t.Errorf("a worthless %s was sent %d times", name, tries-1)
-		}
+	if stats.Accepted+stats.Refused[gbt.StalePrevblk] != counts[Verdict] || counts[Verdict] != len(p.hashes) {
+		t.Errorf("%d verdicts are told of and %+v counted of %d submissions", counts[Verdict], stats, len(p.hashes))
 	}
 }
 
 // TestRefused has a server that does not know the user: trying again is no use.
 func TestRefused(t *testing.T) {
-	c := serve(t, func(w http.ResponseWriter, _ call) { w.WriteHeader(http.StatusForbidden) })
-	m, err := NewMiner(MinerConfig{Client: c, Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Run(t.Context()); !forbidden(err) {
-		t.Errorf("the miner ends with %v", err)
+	for _, status := range []int{http.StatusForbidden, http.StatusUnauthorized} {
+		asked := 0
+		c := serve(t, func(w http.ResponseWriter, _ call) { asked++; w.WriteHeader(status) })
+		m, err := NewMiner(MinerConfig{Client: c, Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Run(t.Context()); !forbidden(err) || asked != 1 {
+			t.Errorf("status %d: the miner ends with %v after %d requests", status, err, asked)
+		}
 	}
 }
 
-func TestScan(t *testing.T) {
-	header := &wire.BlockHeader{Version: 1, Bits: 0x207fffff}
+// TestMisfit has options that do not fit the server's templates: trying again is no use either.
+func TestMisfit(t *testing.T) {
+	for name, o := range map[string]Options{"pays nobody": {}, "too long": {PayTo: []byte{0x51}, Append: make([]byte, 100)}} {
+		c := serve(t, func(w http.ResponseWriter, _ call) { reply(w, newAnswer(t, nil)) })
+		m, err := NewMiner(MinerConfig{Client: c, Threads: 1, Options: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Run(t.Context()); err == nil || errors.Is(err, ErrTemplate) {
+			t.Errorf("%s: the miner ends with %v", name, err)
+		}
+	}
+}
+
+func TestMinerConfig(t *testing.T) {
+	c, err := New(Config{URL: "http://pool"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cfg := range []MinerConfig{{}, {Client: c, Threads: -1}, {Client: c, HashRate: -1}} {
+		if _, err := NewMiner(cfg); err == nil {
+			t.Errorf("the configuration %+v is accepted", cfg)
+		}
+	}
+}
+
+func TestHashOnProcessor(t *testing.T) {
+	header := wire.BlockHeader{Version: 1, Bits: 0x207fffff}
 	target, err := gbt.TargetFromBits(0x200fffff)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const first, last = 10, 9000
-	hashes, got := 0, 0
-	s := search{header: header, target: target, first: first, last: last,
-		batch: func(_ context.Context, n int) { hashes += n },
-		found: func(nonce uint32, hash chainhash.Hash) {
-			got++
-			h := *header
-			if h.Nonce = nonce; h.BlockHash() != hash || nonce < first || nonce > last {
-				t.Errorf("nonce %d does not give %s", nonce, hash)
-			}
-		}}
-	if err := s.run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	want := 0
-	for nonce := uint32(first); nonce <= last; nonce++ {
-		h := *header
-		if h.Nonce = nonce; target.MetBy(h.BlockHash()) {
-			want++
+	const first, count = 0xffffff00, 256 // up to the last there is
+	var want []uint32
+	for i := range uint32(count) {
+		h := header
+		if h.Nonce = first + i; target.MetBy(h.BlockHash()) {
+			want = append(want, h.Nonce)
 		}
 	}
-	if hashes != last-first+1 || got != want {
-		t.Errorf("%d of %d hashes meet the target, want %d of %d", got, hashes, want, last-first+1)
+	raw := [wire.MaxBlockHeaderPayload]byte(serialize(t, header.Serialize))
+	if diff := cmp.Diff(want, hashOnProcessor(raw, target, first, count)); diff != "" || len(want) < 5 {
+		t.Errorf("the nonces differ (-want +got):\n%s", diff)
 	}
 }
 
+// BenchmarkHash measures the default Hasher on one thread; one operation is one hash.
 func BenchmarkHash(b *testing.B) {
-	header := &wire.BlockHeader{Version: 1, Bits: 0x1d00ffff}
-	b.SetBytes(wire.MaxBlockHeaderPayload)
-	s := search{header: header, last: uint32(b.N), batch: func(context.Context, int) {}}
-	if err := s.run(b.Context()); err != nil {
-		b.Fatal(err)
+	header, target := [wire.MaxBlockHeaderPayload]byte{1}, gbt.Target{31: 1}
+	for n := 0; n < b.N; n += maxBatch {
+		hashOnProcessor(header, target, uint32(n), min(maxBatch, b.N-n))
 	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "H/s")
 }

@@ -1,11 +1,13 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/gbtpool/gbtpool/gbt"
@@ -15,8 +17,9 @@ import (
 // reason means accepted. The block is abbreviated if the server allows it. An error means that
 // there is no verdict, and that sending the block again later is right.
 func (c *Client) Submit(ctx context.Context, b *Block) (gbt.Reason, error) {
+	t := b.Template()
 	serialize := b.Serialize
-	if b.template.Allows("submit/coinbase") {
+	if t.Allows(mutationSubmitCoinbase) {
 		serialize = b.Abbreviated
 	}
 	raw, err := serialize()
@@ -24,8 +27,8 @@ func (c *Client) Submit(ctx context.Context, b *Block) (gbt.Reason, error) {
 		return "", err
 	}
 	params := []any{hex.EncodeToString(raw)}
-	if b.template.WorkID != "" {
-		params = append(params, map[string]string{"workid": b.template.WorkID})
+	if t.WorkID != "" {
+		params = append(params, map[string]string{"workid": t.WorkID})
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -44,24 +47,20 @@ func verdict(result json.RawMessage) (gbt.Reason, error) {
 		if one == nil {
 			return "", nil
 		}
-		if *one == "" {
-			return gbt.Rejected, nil
-		}
-		return gbt.Reason(*one), nil
+		// A refusal without a word is one all the same.
+		return cmp.Or(gbt.Reason(printable(*one)), gbt.Rejected), nil
 	}
 	var chains map[string]*string
 	if err := json.Unmarshal(result, &chains); err != nil || len(chains) == 0 {
 		return "", fmt.Errorf("submitblock: the result %.80q is no verdict", result)
 	}
 	reasons := make([]string, 0, len(chains))
-	for chain, reason := range chains {
+	for _, chain := range slices.Sorted(maps.Keys(chains)) {
+		reason := chains[chain]
 		if reason == nil {
 			return "", nil
 		}
 		reasons = append(reasons, chain+": "+*reason)
 	}
-	return gbt.Reason(strings.Join(reasons, ", ")), nil
+	return gbt.Reason(printable(strings.Join(reasons, ", "))), nil
 }
-
-// errStopped says that a miner was told to stop while it waited.
-var errStopped = errors.New("stopped")

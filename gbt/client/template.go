@@ -1,20 +1,16 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/gbtpool/gbtpool/gbt"
 )
@@ -22,12 +18,30 @@ import (
 // ErrTemplate matches every error about a template that cannot be mined.
 var ErrTemplate = errors.New("unusable template")
 
+// RuleError says that a template must not be mined, not even as it is, because it follows a rule
+// that has to be understood and is not (BIP 9, getblocktemplate changes). It matches ErrTemplate.
+type RuleError struct {
+	// Rule is the deployment's name without prefix.
+	Rule string
+}
+
+// Error implements error.
+func (e *RuleError) Error() string {
+	return fmt.Sprintf("%v: the rule %q has to be understood and is not: update the miner", ErrTemplate, e.Rule)
+}
+
+// Unwrap returns ErrTemplate.
+func (e *RuleError) Unwrap() error { return ErrTemplate }
+
 // Request is what to ask of getblocktemplate.
 type Request struct {
 	// LongPollID makes the call wait until the template that it names should be replaced.
 	LongPollID string
-	// Target is the share target to ask for; zero asks for none.
+	// Target is the share target to ask for; zero asks for none (BIP 23, Basic Pool Extensions).
 	Target gbt.Target
+	// MaxVersion is the highest block version that is wanted; 0 for any (BIP 22, Template
+	// Tweaking).
+	MaxVersion int32
 }
 
 // Template is a server's proposal for a block (BIP 22, 23, 9 and 145). It is immutable.
@@ -47,7 +61,7 @@ type Template struct {
 	Received time.Time
 	// Expires is how long the work is good for from then on; 0 if the server did not say.
 	Expires time.Duration
-	// NonceFirst and NonceLast bound the header's nonce.
+	// NonceFirst and NonceLast bound the header's nonce; both are included.
 	NonceFirst, NonceLast uint32
 
 	// CoinbaseTxn is the coinbase that the server wants, without witness; nil if it leaves it to
@@ -56,12 +70,23 @@ type Template struct {
 	CoinbaseValue int64
 	// CoinbaseAux is what else the scriptSig of the miner's own coinbase should hold.
 	CoinbaseAux [][]byte
-	// Transactions are all but the coinbase, serialised, in block order; TxIDs and WTxIDs identify
-	// them.
-	Transactions  [][]byte
-	TxIDs, WTxIDs []chainhash.Hash
+	// Transactions are all but the coinbase, in block order.
+	Transactions []Transaction
+	// DefaultWitnessCommitment is the scriptPubKey that the server commits to the witnesses with;
+	// nil if it did not say. Assembling does not depend on it.
+	DefaultWitnessCommitment []byte
 
-	// Mutable lists what the server lets miners change (BIP 23, Mutations).
+	// SizeLimit, WeightLimit and SigopLimit are the block's limits in bytes, weight units and
+	// BIP 141 sigop cost; 0 if the server did not say.
+	SizeLimit, WeightLimit, SigopLimit int64
+	// Rules are the active deployments, with their prefixes. VBAvailable are the pending ones with
+	// their bits in Version, and VBRequired the bits that have to stay set (BIP 9).
+	Rules       []string
+	VBAvailable map[string]int
+	VBRequired  uint32
+
+	// Mutable lists what the server lets miners change, by the names of BIP 23 (Mutations),
+	// including what other keys imply. Allows looks it up.
 	Mutable []string
 	// WorkID goes back with the block.
 	WorkID string
@@ -69,45 +94,35 @@ type Template struct {
 	// long polling. LongPollURI is where to wait for it; empty if it is where the rest is.
 	LongPollID, LongPollURI string
 	// SubmitOld reports, on the answer to a long poll, whether work from before is worth sending.
+	// It is true elsewhere.
 	SubmitOld bool
 }
 
-// templateJSON is an answer as it comes.
-type templateJSON struct {
-	Version           *int32            `json:"version"`
-	Rules             []string          `json:"rules"`
-	PreviousBlockHash string            `json:"previousblockhash"`
-	Bits              string            `json:"bits"`
-	Height            *int32            `json:"height"`
-	Target            string            `json:"target"`
-	CurTime           *int64            `json:"curtime"`
-	MinTime           int64             `json:"mintime"`
-	MaxTime           int64             `json:"maxtime"`
-	Expires           int64             `json:"expires"`
-	NonceRange        string            `json:"noncerange"`
-	CoinbaseTxn       *transactionJSON  `json:"coinbasetxn"`
-	CoinbaseValue     *int64            `json:"coinbasevalue"`
-	CoinbaseAux       map[string]string `json:"coinbaseaux"`
-	Transactions      []transactionJSON `json:"transactions"`
-	Mutable           []string          `json:"mutable"`
-	WorkID            string            `json:"workid"`
-	LongPollID        string            `json:"longpollid"`
-	LongPollURI       string            `json:"longpolluri"`
-	SubmitOld         *bool             `json:"submitold"`
+// Transaction is one transaction of a template.
+type Transaction struct {
+	// Raw is the transaction as serialised with its witness, if it has one.
+	Raw []byte
+	// TxID and Hash identify it without and with its witness (txid and wtxid).
+	TxID, Hash chainhash.Hash
+	// Depends are the positions in Template.Transactions, from 0, of those that have to stay in
+	// the block with it; nil if the server did not say, which does not mean none.
+	Depends []int
+	// Fee is in satoshis and Sigops in BIP 141 sigop cost; nil if the server did not say.
+	Fee, Sigops *int64
+	// Weight is in weight units.
+	Weight int64
+	// Required transactions have to stay in the block.
+	Required bool
 }
 
-type transactionJSON struct {
-	Data string `json:"data"`
-	TxID string `json:"txid"`
-}
-
-// supportedRules are the deployments that Assemble knows how to follow. Of others it needs to know
-// only those that a server marks with '!' (BIP 9).
+// supportedRules are the deployments that Assemblers know how to follow. Of others they need to
+// know only those that a server marks with '!' (BIP 9).
 func supportedRules() []string { return []string{"csv", "segwit", "taproot"} }
 
 // Template asks for a template. With a LongPollID it waits as long as the server takes, at the
 // server's own URI for that if from, the template that the id is from, names one; ctx alone ends
-// the wait. An answer that cannot be mined gives an error that matches ErrTemplate.
+// the wait. An answer that cannot be mined gives an error that matches ErrTemplate, a refusal an
+// *Error. The result's LongPollURI is absolute.
 func (c *Client) Template(ctx context.Context, req Request, from *Template) (*Template, error) {
 	u := c.url
 	if req.LongPollID == "" {
@@ -115,11 +130,10 @@ func (c *Client) Template(ctx context.Context, req Request, from *Template) (*Te
 		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 	} else if from != nil && from.LongPollURI != "" {
-		ref, err := url.Parse(from.LongPollURI)
-		if err != nil {
-			return nil, fmt.Errorf("%w: longpolluri: %w", ErrTemplate, err)
+		var err error
+		if u, err = resolve(c.url, from.LongPollURI); err != nil {
+			return nil, err
 		}
-		u = u.ResolveReference(ref)
 	}
 	params := map[string]any{
 		"capabilities": []string{"coinbasetxn", "coinbasevalue", "longpoll", "workid", "coinbase/append", "time/increment", "submit/coinbase"},
@@ -131,6 +145,9 @@ func (c *Client) Template(ctx context.Context, req Request, from *Template) (*Te
 	if req.Target != (gbt.Target{}) {
 		params["target"] = req.Target.String()
 	}
+	if req.MaxVersion != 0 {
+		params["maxversion"] = req.MaxVersion
+	}
 	var raw json.RawMessage
 	if err := c.call(ctx, u, &raw, "getblocktemplate", params); err != nil {
 		return nil, err
@@ -140,152 +157,71 @@ func (c *Client) Template(ctx context.Context, req Request, from *Template) (*Te
 		return nil, err
 	}
 	t.Received = time.Now()
-	return t, nil
-}
-
-// ParseTemplate decodes and checks a getblocktemplate result. Received stays zero. Errors match
-// ErrTemplate.
-func ParseTemplate(raw []byte) (*Template, error) {
-	var in templateJSON
-	if err := json.Unmarshal(raw, &in); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
-	}
-	if err := checkRules(in.Rules); err != nil {
-		return nil, err
-	}
-	t := &Template{
-		MinTime: in.MinTime, MaxTime: in.MaxTime, Expires: time.Duration(in.Expires) * time.Second,
-		Mutable: in.Mutable, WorkID: in.WorkID, LongPollID: in.LongPollID, LongPollURI: in.LongPollURI,
-		// BIP 22: old work remains potentially valid unless the server says otherwise.
-		SubmitOld: in.SubmitOld == nil || *in.SubmitOld, NonceLast: 1<<32 - 1,
-	}
-	for _, step := range []func(*templateJSON) error{t.setHeader, t.setCoinbase, t.setTransactions} {
-		if err := step(&in); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
-		}
-	}
-	return t, nil
-}
-
-// checkRules refuses a template that asks for a deployment which has to be understood and is not.
-func checkRules(rules []string) error {
-	for _, rule := range rules {
-		if name, strict := strings.CutPrefix(rule, "!"); strict && !slices.Contains(supportedRules(), name) {
-			return fmt.Errorf("%w: the rule %q is required and not supported", ErrTemplate, name)
-		}
-	}
-	return nil
-}
-
-func (t *Template) setHeader(in *templateJSON) error {
-	if in.Version == nil || in.Height == nil || in.CurTime == nil {
-		return errors.New("version, height or curtime is missing")
-	}
-	t.Version, t.Height, t.CurTime = *in.Version, *in.Height, *in.CurTime
-	previous, err := chainhash.NewHashFromStr(in.PreviousBlockHash)
-	if err != nil || len(in.PreviousBlockHash) != chainhash.MaxHashStringSize {
-		return errors.New("previousblockhash is not 64 hexadecimal digits")
-	}
-	t.PreviousBlock = *previous
-	bits, err := strconv.ParseUint(in.Bits, 16, 32)
-	if err != nil {
-		return fmt.Errorf("bits: %w", err)
-	}
-	t.Bits = uint32(bits)
-	if t.NetworkTarget, err = gbt.TargetFromBits(t.Bits); err != nil {
-		return err
-	}
-	if t.Target = t.NetworkTarget; in.Target != "" {
-		if t.Target, err = gbt.ParseTarget(in.Target); err != nil {
-			return err
-		}
-	}
-	if in.NonceRange != "" {
-		both, err := strconv.ParseUint(in.NonceRange, 16, 64)
-		if err != nil || len(in.NonceRange) != 16 {
-			return errors.New("noncerange is not 16 hexadecimal digits")
-		}
-		t.NonceFirst, t.NonceLast = uint32(both>>32), uint32(both)
-	}
 	switch {
-	case t.Height < 1:
-		return fmt.Errorf("height %d is out of range", t.Height)
-	case min(t.CurTime, t.MinTime, t.MaxTime, in.Expires) < 0 || max(t.CurTime, t.MinTime, t.MaxTime) > 1<<32-1 || in.Expires > 1<<31:
-		return errors.New("a time is out of range")
-	case t.MaxTime != 0 && t.MaxTime < t.MinTime:
-		return fmt.Errorf("maxtime %d is before mintime %d", t.MaxTime, t.MinTime)
-	case t.NonceFirst > t.NonceLast:
-		return fmt.Errorf("noncerange %s is empty", in.NonceRange)
+	case req.LongPollID == "":
+		t.SubmitOld = true // BIP 22: only long poll answers say
+	case t.LongPollURI == "" && u != c.url:
+		t.LongPollURI = u.String() // BIP 22: the next poll goes to the same URI
 	}
-	return nil
+	if t.LongPollURI != "" {
+		if u, err = resolve(u, t.LongPollURI); err != nil {
+			return nil, err
+		}
+		t.LongPollURI = u.String()
+	}
+	return t, nil
 }
 
-func (t *Template) setCoinbase(in *templateJSON) error {
-	if in.CoinbaseTxn == nil && in.CoinbaseValue == nil {
-		return errors.New("neither coinbasetxn nor coinbasevalue is there")
+// resolve returns where longpolluri points from the URL of the answer that names it (RFC 3986).
+func resolve(base *url.URL, longPollURI string) (*url.URL, error) {
+	u, err := base.Parse(longPollURI)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: longpolluri: %w", ErrTemplate, err)
+	case !usable(u):
+		return nil, fmt.Errorf("%w: longpolluri %.80q is not http or https", ErrTemplate, longPollURI)
 	}
-	var err error
-	if in.CoinbaseTxn != nil {
-		if t.CoinbaseTxn, err = hex.DecodeString(in.CoinbaseTxn.Data); err != nil {
-			return fmt.Errorf("coinbasetxn: %w", err)
-		}
-		if _, err := parseCoinbase(t.CoinbaseTxn); err != nil {
-			return err
-		}
-	}
-	if in.CoinbaseValue != nil {
-		t.CoinbaseValue = *in.CoinbaseValue
-	}
-	names := make([]string, 0, len(in.CoinbaseAux))
-	for name := range in.CoinbaseAux {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		aux, err := hex.DecodeString(in.CoinbaseAux[name])
-		if err != nil {
-			return fmt.Errorf("coinbaseaux %q: %w", name, err)
-		}
-		t.CoinbaseAux = append(t.CoinbaseAux, aux)
-	}
-	return nil
+	return u, nil
 }
 
-func (t *Template) setTransactions(in *templateJSON) error {
-	for i := range in.Transactions {
-		raw, err := hex.DecodeString(in.Transactions[i].Data)
-		if err != nil {
-			return fmt.Errorf("transaction %d: %w", i+1, err)
-		}
-		var tx wire.MsgTx
-		r := bytes.NewReader(raw)
-		if err := tx.Deserialize(r); err != nil {
-			return fmt.Errorf("transaction %d: %w", i+1, err)
-		}
-		if r.Len() != 0 {
-			return fmt.Errorf("transaction %d: %d bytes follow it", i+1, r.Len())
-		}
-		txid := tx.TxHash()
-		if in.Transactions[i].TxID != "" && in.Transactions[i].TxID != txid.String() {
-			return fmt.Errorf("transaction %d: its txid is %s, not %.64q", i+1, txid, in.Transactions[i].TxID)
-		}
-		t.Transactions = append(t.Transactions, raw)
-		t.TxIDs = append(t.TxIDs, txid)
-		t.WTxIDs = append(t.WTxIDs, tx.WitnessHash())
-	}
-	return nil
+// Allows reports whether the server lets miners make a change, by its name in BIP 23. A name
+// without a part after the slash stands for all that have one: "time" for "time/increment".
+func (t *Template) Allows(mutation string) bool {
+	group, _, _ := strings.Cut(mutation, "/")
+	return slices.Contains(t.Mutable, mutation) || slices.Contains(t.Mutable, group)
 }
-
-// Allows reports whether the server lets miners make a change, by its name in BIP 23.
-func (t *Template) Allows(mutation string) bool { return slices.Contains(t.Mutable, mutation) }
 
 // HasWitness reports whether a transaction has a witness, so that the coinbase has to commit to
 // them (BIP 141).
-func (t *Template) HasWitness() bool { return !slices.Equal(t.TxIDs, t.WTxIDs) }
+func (t *Template) HasWitness() bool {
+	return slices.ContainsFunc(t.Transactions, func(tx Transaction) bool { return tx.Hash != tx.TxID })
+}
+
+// WitnessCommitment returns the scriptPubKey that commits to the transactions' witnesses
+// (BIP 141).
+func (t *Template) WitnessCommitment() []byte {
+	hashes := make([]chainhash.Hash, len(t.Transactions))
+	for i := range t.Transactions {
+		hashes[i] = t.Transactions[i].Hash
+	}
+	return gbt.WitnessCommitment(hashes)
+}
+
+// MerkleBranch returns the hashes that link the coinbase's txid to the merkle root.
+func (t *Template) MerkleBranch() []chainhash.Hash {
+	txids := make([]chainhash.Hash, len(t.Transactions))
+	for i := range t.Transactions {
+		txids[i] = t.Transactions[i].TxID
+	}
+	return gbt.MerkleBranch(txids)
+}
 
 // Time returns the time for a header made at now: the server's clock, as far as its answer told,
-// within the bounds.
+// within the bounds, or the server's time as it is if it does not allow any other.
 func (t *Template) Time(now time.Time) int64 {
+	if !t.Allows(mutationIncrement) {
+		return t.CurTime
+	}
 	at := t.CurTime + int64(max(0, now.Sub(t.Received))/time.Second)
 	if t.MaxTime != 0 {
 		at = min(at, t.MaxTime)
