@@ -26,7 +26,7 @@ import (
 
 const (
 	// demoBlockEvery is how long the demo's miners take for a block together, on average.
-	demoBlockEvery = 10 * time.Second
+	demoBlockEvery = 8 * time.Second
 	// demoShareEvery is how long they take for a share.
 	demoShareEvery = time.Second
 	// demoBlocks is how many blocks there are at the start: coinbases can be spent after 100.
