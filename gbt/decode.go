@@ -197,15 +197,17 @@ func newTransaction(raw []byte) (Transaction, error) {
 // HasWitness reports whether the transaction has a witness.
 func (tx *Transaction) HasWitness() bool { return tx.Hash != tx.TxID }
 
-// summarise computes what follows from the transactions as a whole: branch, commitment and body.
+// summarise computes what follows from the transactions as a whole: branch, sigops, commitment and body.
 func (t *Template) summarise() {
 	txids := make([]chainhash.Hash, len(t.Transactions))
 	wtxids := make([]chainhash.Hash, len(t.Transactions))
 	size, witness := 0, false
+	t.sigops = 0
 	for i := range t.Transactions {
 		tx := &t.Transactions[i]
 		txids[i], wtxids[i] = tx.TxID, tx.Hash
 		size += len(tx.Raw)
+		t.sigops += tx.Sigops
 		witness = witness || tx.HasWitness()
 	}
 	t.Branch = MerkleBranch(txids)

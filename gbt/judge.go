@@ -264,7 +264,7 @@ func (t *Template) checkIssued(f form, c *candidate) error {
 	if err := t.coinbase.check(&c.coinbase, t.WitnessCommitment); err != nil {
 		return err
 	}
-	if got, most := sigopCost(c.coinbase.tx), t.SigopLimit-t.sigops(); got > most {
+	if got, most := sigopCost(c.coinbase.tx), t.SigopLimit-t.sigops; got > most {
 		return reject(BadTxns, "the coinbase counts %d sigops, the block has room for %d", got, most)
 	}
 	if c.count != uint64(len(t.Transactions))+1 || !c.abbreviated() && !bytes.Equal(c.rest, t.body) {
@@ -298,17 +298,9 @@ func (j *Judge) checkUnremembered(ctx context.Context, t *Template, work terms, 
 	if err := coinbase.check(&c.coinbase, set.WitnessCommitment); err != nil {
 		return err
 	}
-	if v.Block && v.BlockErr == nil {
+	// A node that took the block for valid but not the best may not have looked at what it spends.
+	if v.Block && v.BlockErr == nil && (v.BlockReason == "" || v.BlockReason == Duplicate || !valid(v.BlockReason)) {
 		return nil
 	}
 	return j.sets.check(ctx, &set, &c.coinbase)
-}
-
-// sigops sums what the transactions count.
-func (t *Template) sigops() int64 {
-	var sum int64
-	for i := range t.Transactions {
-		sum += t.Transactions[i].Sigops
-	}
-	return sum
 }

@@ -292,6 +292,15 @@ func TestRestartBlock(t *testing.T) {
 			t.Errorf("%d blocks offered, want 1", len(offers))
 		}
 	}
+	// A node that has not connected the block has not looked at the set either: it is checked.
+	for checked, want := range map[Reason]Reason{"": "", "bad-txns-inputs-missingorspent": "bad-txns-inputs-missingorspent"} {
+		p := successor(t, easyBits)
+		p.net.submit = func(context.Context, []byte) (Reason, error) { return "inconclusive", nil }
+		p.net.propose = func(context.Context, []byte) (Reason, error) { return checked, nil }
+		if v := p.judged(draftOf(t, testAccount(1), old.issue(testAccount(1), "segwit"))); v.Reason != want || len(p.net.proposals()) != 1 {
+			t.Errorf("inconclusive as a block, %q as a proposal: %+v", checked, v)
+		}
+	}
 	// If no node took the block, the set is checked after all.
 	p := successor(t, easyBits)
 	p.net.submit = func(context.Context, []byte) (Reason, error) { return "", errors.New("no node answers") }

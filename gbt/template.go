@@ -53,6 +53,8 @@ type Template struct {
 
 	// identity is the same for two answers of nodes that lead to the same work.
 	identity [sha256.Size]byte
+	// sigops sums what the transactions count, in BIP 141 sigop cost.
+	sigops int64
 	// body is the transactions' bytes one after another, as they follow the coinbase in a block.
 	body []byte
 	// coinbase is the coinbase transaction of all work on the template, but for its token.
