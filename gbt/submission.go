@@ -6,15 +6,20 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
-// Submission is what came in through submitblock.
+// Submission is what came in through submitblock, or as a proposal (BIP 23, Block Proposal).
 type Submission struct {
 	// Account and Worker are who submits, as authenticated.
 	Account Account
 	Worker  string
-	// Data is the block in hexadecimal as received.
+	// Data is the block in hexadecimal as received, in full or abbreviated (BIP 23, Submission
+	// Abbreviation).
 	Data string
 	// WorkID is the workid parameter; empty if the client sent none.
 	WorkID string
+	// CoinbaseSig is the coinbasesig parameter, the whole scriptSig in hexadecimal, and CoinbaseAdd
+	// is coinbaseadd, what the miner appended to the issued one. Either goes with a bare header
+	// (BIP 23, submit/truncate); both are empty if the client sent none.
+	CoinbaseSig, CoinbaseAdd string
 	// Received is when the submission had arrived in full.
 	Received time.Time
 	// UserAgent is the client program's name for itself, for the log.
