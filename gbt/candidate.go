@@ -3,8 +3,9 @@ package gbt
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"math/bits"
+	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -15,13 +16,32 @@ import (
 type candidate struct {
 	header wire.BlockHeader
 	hash   chainhash.Hash
+	// sent says which parts of the block came.
+	sent parts
 	// count is the number of transactions that the block claims to hold.
 	count    uint64
 	coinbase coinbaseTx
-	// rest is what follows the coinbase: the other transactions, or nothing if the miner left
-	// them out because they are the issued ones (BIP 23, submit/coinbase).
+	// rest is the transactions after the coinbase as they came, if sent is wholeBlock.
 	rest []byte
+	// branch links the coinbase to the merkle root, if sent is branchOnly.
+	branch []chainhash.Hash
+	// known is the transaction set that the merkle root commits to, if it is known here.
+	known *txSet
 }
+
+// parts says what of a block is in a submission (BIP 23, Submission Abbreviation).
+type parts int
+
+const (
+	// wholeBlock is everything.
+	wholeBlock parts = iota
+	// coinbaseOnly is the header, the count and the coinbase: submit/coinbase, share/coinbase.
+	coinbaseOnly
+	// branchOnly is these and the merkle branch of the coinbase: share/merkle.
+	branchOnly
+	// headerOnly is the header alone: submit/truncate, share/truncate.
+	headerOnly
+)
 
 // readHeader decodes the header alone, so that a submission without proof of work costs no more.
 func readHeader(data string) (*candidate, error) {
@@ -39,84 +59,139 @@ func readHeader(data string) (*candidate, error) {
 	return c, nil
 }
 
-// readBody decodes what follows the header: the count, the coinbase and the rest as bytes.
-func (c *candidate) readBody(data string) error {
-	if len(data) > 2*wire.MaxBlockPayload {
-		return fmt.Errorf("the block has %d bytes, more than %d", len(data)/2, wire.MaxBlockPayload)
+// readBody decodes what follows the header: the count, the coinbase and what there is of the
+// rest. lookup finds transactions that are named by an id (BIP 23, submit/hash).
+func (c *candidate) readBody(data string, lookup func(chainhash.Hash) *Transaction) error {
+	body := data[2*wire.MaxBlockHeaderPayload:]
+	if body == "" {
+		c.sent = headerOnly
+		return nil
 	}
-	raw, err := hex.DecodeString(data)
+	raw, err := decodeBody(body, lookup)
 	if err != nil {
-		return fmt.Errorf("the block is not hexadecimal: %w", err)
+		return err
 	}
-	r := bytes.NewReader(raw[wire.MaxBlockHeaderPayload:])
+	r := bytes.NewReader(raw)
 	if c.count, err = wire.ReadVarInt(r, 0); err != nil {
 		return fmt.Errorf("transaction count: %w", err)
 	}
 	c.coinbase, c.rest, err = splitCoinbase(raw[len(raw)-r.Len():])
-	return err
+	if err != nil || c.count < 2 {
+		return err
+	}
+	// Transactions are always longer than the branch that stands for them.
+	depth := bits.Len64(c.count - 1)
+	switch len(c.rest) {
+	case 0:
+		c.sent = coinbaseOnly
+	case depth * chainhash.HashSize:
+		c.sent = branchOnly
+		for ; len(c.rest) > 0; c.rest = c.rest[chainhash.HashSize:] {
+			c.branch = append(c.branch, chainhash.Hash(c.rest[:chainhash.HashSize]))
+		}
+	}
+	return nil
 }
 
-// abbreviated reports whether the miner left the transactions out.
-func (c *candidate) abbreviated() bool { return c.count > 1 && len(c.rest) == 0 }
-
-// transactions decodes the rest.
-func (c *candidate) transactions() ([]Transaction, error) {
-	var txs []Transaction
-	for r := bytes.NewReader(c.rest); r.Len() > 0; {
-		start := len(c.rest) - r.Len()
-		var msg wire.MsgTx
-		if err := msg.Deserialize(r); err != nil {
-			return nil, fmt.Errorf("transaction %d: %w", len(txs)+1, err)
+// decodeBody decodes hexadecimal in which transactions may be replaced by ':' and an id.
+func decodeBody(body string, lookup func(chainhash.Hash) *Transaction) ([]byte, error) {
+	const most = wire.MaxBlockPayload - wire.MaxBlockHeaderPayload
+	first, named, more := strings.Cut(body, ":")
+	if len(first) > 2*most {
+		return nil, fmt.Errorf("the block has %d bytes, more than %d", wire.MaxBlockHeaderPayload+len(first)/2, wire.MaxBlockPayload)
+	}
+	raw, err := hex.DecodeString(first)
+	if err != nil {
+		return nil, fmt.Errorf("the block is not hexadecimal: %w", err)
+	}
+	for more {
+		var piece string
+		piece, named, more = strings.Cut(named, ":")
+		if len(piece) < chainhash.MaxHashStringSize {
+			return nil, fmt.Errorf("%q names no transaction: want 64 hexadecimal digits after the colon", clip(piece))
 		}
-		tx, err := newTransaction(c.rest[start : len(c.rest)-r.Len()])
+		id, data := piece[:chainhash.MaxHashStringSize], piece[chainhash.MaxHashStringSize:]
+		tx, err := find(id, lookup)
 		if err != nil {
-			return nil, fmt.Errorf("transaction %d: %w", len(txs)+1, err)
+			return nil, err
 		}
-		txs = append(txs, tx)
+		plain, err := hex.DecodeString(data)
+		if err != nil {
+			return nil, fmt.Errorf("the block is not hexadecimal after transaction %s: %w", id, err)
+		}
+		if len(raw)+len(tx.Raw)+len(plain) > most {
+			return nil, fmt.Errorf("the block has more than %d bytes", wire.MaxBlockPayload)
+		}
+		raw = append(append(raw, tx.Raw...), plain...)
 	}
-	if uint64(len(txs))+1 != c.count {
-		return nil, fmt.Errorf("the block holds %d transactions but counts %d", len(txs)+1, c.count)
-	}
-	return txs, nil
+	return raw, nil
 }
 
-// block returns the block as it goes to the nodes. Where one of templates has the transactions
-// that the merkle root commits to, they go before what the miner sent, or left out, of them.
-func (c *candidate) block(templates []*Template) ([]byte, error) {
-	txid := c.coinbase.txid()
-	for _, t := range templates {
-		if t.PreviousBlock != c.header.PrevBlock {
-			continue
-		}
-		forms := []form{formWhole}
-		if c.abbreviated() {
-			forms = append(forms, formWitnessFree) // it can take time to make, so only if nothing else helps
-		}
-		for _, f := range forms {
-			if t, err := t.ofForm(f); err == nil && MerkleRoot(txid, t.Branch) == c.header.MerkleRoot {
-				return serializeBlock(&c.header, &c.coinbase, uint64(len(t.Transactions))+1, t.body)
-			}
-		}
+// find looks a transaction up by an id in text. The BIP calls its byte order little-endian, which
+// some take for the order in which everybody writes ids and some for that of the bytes.
+func find(id string, lookup func(chainhash.Hash) *Transaction) (*Transaction, error) {
+	hash, err := chainhash.NewHashFromStr(id)
+	if err != nil {
+		return nil, fmt.Errorf("%q names no transaction: %w", id, err)
 	}
-	if c.abbreviated() {
-		return nil, errors.New("no remembered template has the transactions that the block left out")
+	if tx := lookup(*hash); tx != nil {
+		return tx, nil
 	}
-	return serializeBlock(&c.header, &c.coinbase, c.count, c.rest)
+	var reversed chainhash.Hash
+	for i := range hash {
+		reversed[len(hash)-1-i] = hash[i]
+	}
+	if tx := lookup(reversed); tx != nil {
+		return tx, nil
+	}
+	return nil, fmt.Errorf("transaction %s is not known here: send it in full", id)
 }
 
-// block returns a block of t's transactions that only lacks its proof of work.
-func (t *Template) block(coinbase *coinbaseTx, at int64) ([]byte, error) {
-	return serializeBlock(&wire.BlockHeader{
+// commits reports whether the header's merkle root is that of set, however many transactions the
+// miner counts: the block is what the root says.
+func (c *candidate) commits(set *txSet) bool {
+	return MerkleRoot(c.coinbase.txid(), set.branch) == c.header.MerkleRoot
+}
+
+// block returns the block as it goes to the nodes: with the known transactions that the merkle root
+// commits to, if there are any, in place of what the miner sent, or left out, of them.
+func (c *candidate) block() ([]byte, error) {
+	switch {
+	case c.known != nil:
+		return c.known.block(&c.header, &c.coinbase)
+	case c.sent == wholeBlock:
+		return serializeBlock(&c.header, &c.coinbase, c.count, len(c.rest), func(b []byte) []byte { return append(b, c.rest...) })
+	default:
+		return nil, fmt.Errorf("no transactions are known here that the merkle root %s commits to", c.header.MerkleRoot)
+	}
+}
+
+// weight returns the weight units and the bytes of the block, given its transactions.
+func (c *candidate) weight(set *txSet) (weight, size int64) {
+	base := int64(wire.MaxBlockHeaderPayload + wire.VarIntSerializeSize(set.count()))
+	whole := int64(len(c.coinbase.whole()))
+	bare := int64(len(c.coinbase.bare))
+	return 4*base + 3*bare + whole + set.weight, base + whole + set.size
+}
+
+// block returns a block of s.
+func (s *txSet) block(header *wire.BlockHeader, coinbase *coinbaseTx) ([]byte, error) {
+	return serializeBlock(header, coinbase, s.count(), int(s.size), s.appendTo)
+}
+
+// block returns a block of set on t that only lacks its proof of work.
+func (t *Template) block(set *txSet, coinbase *coinbaseTx, at int64) ([]byte, error) {
+	return set.block(&wire.BlockHeader{
 		Version: t.Version, PrevBlock: t.PreviousBlock, Bits: t.Bits, Timestamp: time.Unix(at, 0),
-		MerkleRoot: MerkleRoot(coinbase.txid(), t.Branch),
-	}, coinbase, uint64(len(t.Transactions))+1, t.body)
+		MerkleRoot: MerkleRoot(coinbase.txid(), set.branch),
+	}, coinbase)
 }
 
 // serializeBlock returns a block of count transactions: coinbase, to which the witness is added
-// that miners leave out, and body.
-func serializeBlock(header *wire.BlockHeader, coinbase *coinbaseTx, count uint64, body []byte) ([]byte, error) {
+// that miners leave out, and size bytes that rest appends.
+func serializeBlock(header *wire.BlockHeader, coinbase *coinbaseTx, count uint64, size int, rest func([]byte) []byte) ([]byte, error) {
 	first := coinbase.whole()
-	out := bytes.NewBuffer(make([]byte, 0, wire.MaxBlockHeaderPayload+wire.MaxVarIntPayload+len(first)+len(body)))
+	out := bytes.NewBuffer(make([]byte, 0, wire.MaxBlockHeaderPayload+wire.MaxVarIntPayload+len(first)+size))
 	if err := header.Serialize(out); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
@@ -124,8 +199,7 @@ func serializeBlock(header *wire.BlockHeader, coinbase *coinbaseTx, count uint64
 		return nil, fmt.Errorf("transaction count: %w", err)
 	}
 	out.Write(first)
-	out.Write(body)
-	return out.Bytes(), nil
+	return rest(out.Bytes()), nil
 }
 
 // findToken returns the token in the coinbase's scriptSig, which follows the height.

@@ -49,8 +49,8 @@ type Output struct {
 // Coinbaser decides what the coinbase pays. The answer must depend on nothing but its arguments
 // and what every gateway of the pool knows alike, because the judge asks again.
 type Coinbaser interface {
-	// Outputs returns the outputs of a coinbase that claims value satoshis, the witness commitment
-	// not among them. Their values sum to value.
+	// Outputs returns the outputs of a coinbase that pays the pool value satoshis, the witness
+	// commitment not among them. Their values sum to value, and no script is in them twice.
 	Outputs(value int64) ([]Output, error)
 }
 
@@ -64,7 +64,10 @@ func (p PayTo) Outputs(value int64) ([]Output, error) {
 
 // skeleton is a coinbase transaction without witness, all but its token, and where the token goes.
 type skeleton struct {
-	raw []byte
+	// raw has the witness commitment, if there is one, as its last output; bare lacks it.
+	raw, bare []byte
+	// outputs are what it pays beside.
+	outputs []Output
 	// token is the token's offset in raw; prefix is the length of the pool's part of the
 	// scriptSig, which begins at scriptSigOffset+1.
 	token, prefix int
@@ -82,7 +85,7 @@ func newSkeleton(height int32, tag string, outputs []Output, commitment []byte) 
 	if err != nil {
 		return skeleton{}, fmt.Errorf("coinbase height: %w", err)
 	}
-	s := skeleton{token: scriptSigOffset + 1 + len(prefix) + 1}
+	s := skeleton{token: scriptSigOffset + 1 + len(prefix) + 1, outputs: outputs}
 	prefix = append(prefix, tokenSize)
 	prefix = append(prefix, make([]byte, tokenSize)...)
 	if tag != "" {
@@ -101,20 +104,33 @@ func newSkeleton(height int32, tag string, outputs []Output, commitment []byte) 
 	for _, o := range outputs {
 		tx.AddTxOut(wire.NewTxOut(o.Value, o.Script))
 	}
+	if s.bare, err = serializeTx(tx); err != nil {
+		return skeleton{}, err
+	}
 	if commitment != nil {
 		tx.AddTxOut(wire.NewTxOut(0, commitment))
 	}
-	var buf bytes.Buffer
-	if err := tx.SerializeNoWitness(&buf); err != nil {
-		return skeleton{}, fmt.Errorf("coinbase: %w", err)
-	}
-	s.raw, s.sigops = buf.Bytes(), sigopCost(btcutil.NewTx(tx))
-	return s, nil
+	s.raw, err = serializeTx(tx)
+	s.sigops = sigopCost(btcutil.NewTx(tx))
+	return s, err
 }
 
-// with returns the coinbase that carries tok.
-func (s skeleton) with(tok token) []byte {
-	raw := bytes.Clone(s.raw)
+// serializeTx returns a coinbase as serialised without witness.
+func serializeTx(tx *wire.MsgTx) ([]byte, error) {
+	var out bytes.Buffer
+	if err := tx.SerializeNoWitness(&out); err != nil {
+		return nil, fmt.Errorf("coinbase: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// with returns the coinbase that carries tok, with the commitment unless o leaves it to the miner.
+func (s *skeleton) with(tok token, o offer) []byte {
+	raw := s.raw
+	if o.has(offerCommitment) {
+		raw = s.bare
+	}
+	raw = bytes.Clone(raw)
 	copy(raw[s.token:], tok[:])
 	return raw
 }
@@ -124,7 +140,7 @@ type reserve struct{ weight, sigops, size int64 }
 
 // measure returns what a coinbase made of s may take at most: the miner may fill up the scriptSig
 // and repeat the commitment, and the witness is added.
-func (s skeleton) measure(commitment []byte) reserve {
+func (s *skeleton) measure(commitment []byte) reserve {
 	base := int64(len(s.raw)) + maxScriptSig - int64(s.prefix)
 	witness := int64(0)
 	if commitment != nil {
@@ -152,8 +168,8 @@ type coinbaseTx struct {
 	bare []byte
 	// scriptSig is the input's script, a part of bare.
 	scriptSig []byte
-	// outputs is where the outputs' count begins in bare.
-	outputs int
+	// sequence is where the input's sequence begins in bare, which the outputs follow.
+	sequence int
 	// witness is what came as the input's witness; nil if the transaction came without.
 	witness wire.TxWitness
 	tx      *btcutil.Tx
@@ -176,7 +192,7 @@ func splitCoinbase(b []byte) (coinbaseTx, []byte, error) {
 	script := msg.TxIn[0].SignatureScript
 	return coinbaseTx{
 		bare: bare.Bytes(), scriptSig: script, witness: msg.TxIn[0].Witness, tx: btcutil.NewTx(&msg),
-		outputs: scriptSigOffset + wire.VarIntSerializeSize(uint64(len(script))) + len(script) + 4,
+		sequence: scriptSigOffset + wire.VarIntSerializeSize(uint64(len(script))) + len(script),
 	}, b[len(b)-r.Len():], nil
 }
 
@@ -205,49 +221,4 @@ func (c *coinbaseTx) whole() []byte {
 	raw = append(raw, c.bare[4:len(c.bare)-4]...)
 	raw = append(raw, coinbaseWitness...)
 	return append(raw, c.bare[len(c.bare)-4:]...)
-}
-
-// check compares a submitted coinbase with the issued one: the miner may append to the scriptSig,
-// and may repeat the commitment as the last output, because clients that follow BIP 145 add one.
-func (s *skeleton) check(got *coinbaseTx, commitment []byte) error {
-	prefix := s.raw[scriptSigOffset+1 : scriptSigOffset+1+s.prefix]
-	switch {
-	case len(got.scriptSig) > maxScriptSig:
-		return reject(BadCbLength, "the coinbase has %d bytes, more than %d", len(got.scriptSig), maxScriptSig)
-	case !begins(got.scriptSig, prefix, s.token-scriptSigOffset-1):
-		return reject(BadCbPrefix, "the coinbase does not begin as it was issued")
-	case len(got.witness) != 0 && (len(got.witness) != 1 || !bytes.Equal(got.witness[0], []byte(coinbaseWitness)[2:])):
-		return reject(BadTxns, "the coinbase's witness is not 32 zero bytes")
-	}
-	want := s.raw[scriptSigOffset+1+s.prefix:]
-	tail := got.bare[got.outputs-4:] // the sequence comes before the outputs
-	if bytes.Equal(got.bare[:scriptSigOffset], s.raw[:scriptSigOffset]) &&
-		(bytes.Equal(tail, want) || bytes.Equal(tail, repeatCommitment(want, commitment))) {
-		return nil
-	}
-	return reject(BadTxns, "the coinbase's outputs, sequence or lock time are not those of this work")
-}
-
-// repeatCommitment returns the end of a coinbase, sequence to lock time, with one more output: the
-// commitment again.
-func repeatCommitment(end, commitment []byte) []byte {
-	const sequence, lockTime = 4, 4
-	// With 252 outputs the count would grow by two bytes; nobody repeats a commitment then.
-	if commitment == nil || end[sequence] >= 0xfc {
-		return end
-	}
-	out := make([]byte, 0, len(end)+8+1+len(commitment))
-	out = append(out, end[:sequence]...)
-	out = append(out, end[sequence]+1)
-	out = append(out, end[sequence+1:len(end)-lockTime]...)
-	out = append(out, 0, 0, 0, 0, 0, 0, 0, 0, byte(len(commitment)))
-	out = append(out, commitment...)
-	return append(out, end[len(end)-lockTime:]...)
-}
-
-// begins reports whether script begins with prefix but for the token that prefix has at offset.
-func begins(script, prefix []byte, offset int) bool {
-	return len(script) >= len(prefix) &&
-		bytes.Equal(script[:offset], prefix[:offset]) &&
-		bytes.Equal(script[offset+tokenSize:len(prefix)], prefix[offset+tokenSize:])
 }

@@ -197,30 +197,25 @@ func newTransaction(raw []byte) (Transaction, error) {
 // HasWitness reports whether the transaction has a witness.
 func (tx *Transaction) HasWitness() bool { return tx.Hash != tx.TxID }
 
-// summarise computes what follows from the transactions as a whole: branch, sigops, commitment and body.
+// summarise computes what follows from the transactions as a whole.
 func (t *Template) summarise() {
-	txids := make([]chainhash.Hash, len(t.Transactions))
-	wtxids := make([]chainhash.Hash, len(t.Transactions))
-	size, witness := 0, false
-	t.sigops = 0
+	txs := make([]*Transaction, len(t.Transactions))
 	for i := range t.Transactions {
-		tx := &t.Transactions[i]
-		txids[i], wtxids[i] = tx.TxID, tx.Hash
-		size += len(tx.Raw)
-		t.sigops += tx.Sigops
-		witness = witness || tx.HasWitness()
+		txs[i] = &t.Transactions[i]
 	}
-	t.Branch = MerkleBranch(txids)
-	t.WitnessCommitment = nil
-	if witness {
-		t.WitnessCommitment = WitnessCommitment(wtxids)
-	}
-	t.body = make([]byte, 0, size)
+	t.set = newTxSet(txs)
+	t.Branch, t.WitnessCommitment = t.set.branch, t.set.commitment
+	t.index = t.set.index()
+}
+
+// share makes t refer to the bytes of the transactions that it has in common with old, so that
+// templates that follow one another take little more memory than one.
+func (t *Template) share(old *Template) {
+	index := old.index()
 	for i := range t.Transactions {
-		tx := &t.Transactions[i]
-		start := len(t.body)
-		t.body = append(t.body, tx.Raw...)
-		tx.Raw = t.body[start:len(t.body):len(t.body)]
+		if known, ok := index[t.Transactions[i].Hash]; ok && known.Hash == t.Transactions[i].Hash {
+			t.Transactions[i].Raw = known.Raw
+		}
 	}
 }
 

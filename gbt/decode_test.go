@@ -269,7 +269,7 @@ func FuzzParseTemplate(f *testing.F) {
 			}
 			return
 		}
-		tail, err := parsed.renderTail()
+		tail, err := parsed.renderTail(style{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,10 +2,10 @@ package gbt
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +14,7 @@ import (
 
 // keepTemplates is how many templates are remembered to judge their work by comparison. Work on
 // older ones is judged too, but costs a node a check.
-const keepTemplates = 16
+const keepTemplates = 64
 
 // FeedConfig configures a Feed.
 type FeedConfig struct {
@@ -24,6 +24,8 @@ type FeedConfig struct {
 	Coinbaser Coinbaser
 	// Tag is the pool's text in each coinbase's scriptSig, at most MaxTag bytes.
 	Tag string
+	// Rules are what the operator wants of the transactions.
+	Rules SetRules
 	// Patience is how long who asks for work waits while there is none, before ErrUnavailable.
 	Patience time.Duration
 	// Now is the clock. Required.
@@ -44,6 +46,8 @@ type Feed struct {
 type feedState struct {
 	// template is the newest published one; nil before the first.
 	template *Template
+	// answer is the identity of the node's answer that it was made of.
+	answer [sha256.Size]byte
 	// recent holds the last templates, newest first.
 	recent []*Template
 	// tip is the best block, since tipSince; before it was previousTip.
@@ -125,16 +129,19 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 		return fmt.Errorf("node %s: %w: it builds on %s but the best block is %s",
 			news.Node, ErrTemplate, t.PreviousBlock, news.Tip)
 	}
-	if next.template != nil && next.template.identity == t.identity {
+	answer := t.identity
+	if next.template != nil && next.answer == answer {
 		return nil
+	}
+	if next.template != nil {
+		t.share(next.template)
 	}
 	t.Node, t.Received = news.Node, news.Received
 	if t, err = f.finish(t); err != nil {
 		return fmt.Errorf("node %s: %w", news.Node, err)
 	}
 	t.Seq = f.nextSeq(next.template)
-	t.witnessFree = f.reducer(t)
-	next.template = t
+	next.template, next.answer = t, answer
 	next.recent = f.remember(t, next.recent)
 	f.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "template",
 		slog.Uint64("seq", t.Seq), slog.String("node", t.Node), slog.Int("height", int(t.Height)),
@@ -149,10 +156,10 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 func (f *Feed) remember(t *Template, recent []*Template) []*Template {
 	out := append(make([]*Template, 0, keepTemplates), t)
 	for _, old := range recent[:min(len(recent), keepTemplates-1)] {
-		if old.tail != nil {
+		if old.answers != nil {
 			retired := *old
-			retired.tail = nil
-			retired.witnessFree = f.reducer(&retired) // the old one would hold on to the whole of old
+			retired.answers, retired.index = nil, old.set.index() // which few ever need again
+			f.vary(&retired)                                      // the old variants would hold on to the whole of old
 			old = &retired
 		}
 		out = append(out, old)
@@ -170,23 +177,52 @@ func (f *Feed) nextSeq(last *Template) uint64 {
 	return seq
 }
 
-// finish fits t to the pool's coinbase and renders what all work on it shares.
+// finish makes of a node's template what the pool works on: within the operator's rules, fitted to
+// the coinbase, and rendered.
 func (f *Feed) finish(t *Template) (*Template, error) {
+	t, err := f.cfg.Rules.apply(t)
+	if err != nil {
+		return nil, err
+	}
+	if t, err = f.fitted(t, limits{}); err != nil {
+		return nil, err
+	}
+	// Gateways with other rules work on other sets.
+	name := t.set.id(t.PreviousBlock)
+	t.identity = sha256.Sum256(append(t.identity[:], name[:]...))
+	f.vary(t)
+	t.answers, err = t.render()
+	return t, err
+}
+
+// fitted returns t with room for the pool's coinbase, which it lays out, and within l as far as
+// transactions may be left out.
+func (f *Feed) fitted(t *Template, l limits) (*Template, error) {
 	s, err := f.skeleton(t)
 	if err != nil {
 		return nil, err
 	}
-	fitted, err := t.fit(s.measure(t.WitnessCommitment))
+	room := s.measure(t.WitnessCommitment)
+	out, err := t.fit(room)
 	if err != nil {
 		return nil, err
 	}
-	if fitted.coinbase, err = f.skeleton(fitted); err != nil {
+	most := reserve{t.WeightLimit, t.SigopLimit, t.SizeLimit}
+	if l.size != 0 {
+		most.size = min(most.size, int64(l.size)*sizeUnit)
+	}
+	if l.sigops != 0 {
+		most.sigops = min(most.sigops, int64(l.sigops)*sigopUnit)
+	}
+	if out, _, err = out.trim(room, most); err != nil {
 		return nil, err
 	}
-	if fitted.tail, err = fitted.renderTail(); err != nil {
-		return nil, err
+	if out == t {
+		own := *t // t may be in use
+		out = &own
 	}
-	return fitted, nil
+	out.coinbase, err = f.skeleton(out)
+	return out, err
 }
 
 func (f *Feed) skeleton(t *Template) (skeleton, error) {
@@ -197,18 +233,27 @@ func (f *Feed) skeleton(t *Template) (skeleton, error) {
 	return newSkeleton(t.Height, f.cfg.Tag, outputs, t.WitnessCommitment)
 }
 
-// reducer returns a function that makes the witness-free form of t at its first call.
-func (f *Feed) reducer(t *Template) func() (*Template, error) {
-	return sync.OnceValues(func() (*Template, error) { return f.reduce(t) })
-}
-
-// reduce makes the witness-free form of a published template.
-func (f *Feed) reduce(t *Template) (*Template, error) {
-	free, err := t.withoutWitnesses()
-	if err != nil || free == t {
-		return t, err
+// vary lets t have variants.
+func (f *Feed) vary(t *Template) {
+	t.variants = new(variants)
+	t.reduce = func(s shape) (*Template, error) {
+		out := t
+		var err error
+		if s.witnessFree {
+			if out, err = t.withoutWitnesses(); err != nil {
+				return nil, err
+			}
+		}
+		if out, err = f.fitted(out, s.limits); err != nil {
+			return nil, err
+		}
+		out.variants, out.reduce = nil, nil
+		if t.answers == nil {
+			return out, nil // nobody gets an answer from an old template
+		}
+		out.answers, err = out.render()
+		return out, err
 	}
-	return f.finish(free)
 }
 
 // setErr notes in next whether there is work to give, and logs when that changes. That a node is
@@ -290,13 +335,23 @@ func (f *Feed) Wait(ctx context.Context, longPollID string) error {
 }
 
 // find returns the template on a previous block that a token marks, if it is remembered.
-func (s *feedState) find(previous chainhash.Hash, mark uint64) (*Template, bool) {
+func (s *feedState) find(previous chainhash.Hash, mark uint32) (*Template, bool) {
 	for _, t := range s.recent {
 		if t.PreviousBlock == previous && t.mark() == mark {
 			return t, true
 		}
 	}
 	return nil, false
+}
+
+// Previous returns the template before the one in force, whatever block it is on; false if there
+// is none.
+func (f *Feed) Previous() (*Template, bool) {
+	s := f.state.Load()
+	if len(s.recent) < 2 {
+		return nil, false
+	}
+	return s.recent[1], true
 }
 
 // onBlock returns the newest remembered template on a previous block.

@@ -369,10 +369,10 @@ func TestFeedForgets(t *testing.T) {
 		t.Errorf("%d templates remembered, want %d", len(state.recent), keepTemplates)
 	}
 	for i, tmpl := range state.recent {
-		if (tmpl.tail != nil) != (i == 0) {
-			t.Errorf("template %d before the newest: rendered answer kept %t", i, tmpl.tail != nil)
+		if (tmpl.answers != nil) != (i == 0) {
+			t.Errorf("template %d before the newest: rendered answer kept %t", i, tmpl.answers != nil)
 		}
-		if _, err := tmpl.ofForm(formWitnessFree); err != nil {
+		if _, err := tmpl.of(shape{witnessFree: true}); err != nil {
 			t.Errorf("template %d before the newest: %v", i, err)
 		}
 	}

@@ -15,10 +15,21 @@ var errRoom = fmt.Errorf("%w: no room for the coinbase", ErrTemplate)
 // transaction count that fits a block.
 const headerSize = wire.MaxBlockHeaderPayload + 3
 
-// fit returns t with room for a coinbase that takes r: unchanged if it has the room, else without
-// transactions from its end, and without those that depend on them. Only transactions that use
-// what is short are dropped, and none that is required or that a required one depends on.
+// fit returns t with room for a coinbase that takes r, within t's limits. The error matches
+// ErrTemplate if nothing that may be dropped makes that room.
 func (t *Template) fit(r reserve) (*Template, error) {
+	out, over, err := t.trim(r, reserve{t.WeightLimit, t.SigopLimit, t.SizeLimit})
+	if err == nil && over != (reserve{}) {
+		err = fmt.Errorf("%w: %d weight units, %d sigops and %d bytes too many", errRoom, over.weight, over.sigops, over.size)
+	}
+	return out, err
+}
+
+// trim returns t with room for a coinbase that takes r in a block that takes most: unchanged if it
+// has the room, else without transactions from its end, and without those that depend on them. Only
+// transactions that use what is short are dropped, and none that is required or that a required one
+// depends on. What is too much even so is returned.
+func (t *Template) trim(r, most reserve) (out *Template, tooMuch reserve, err error) {
 	need := r
 	need.weight += headerSize * blockchain.WitnessScaleFactor
 	need.size += headerSize
@@ -28,9 +39,9 @@ func (t *Template) fit(r reserve) (*Template, error) {
 		need.sigops += tx.Sigops
 		need.size += int64(len(tx.Raw))
 	}
-	over := reserve{need.weight - t.WeightLimit, need.sigops - t.SigopLimit, need.size - t.SizeLimit}
+	over := reserve{need.weight - most.weight, need.sigops - most.sigops, need.size - most.size}
 	if over.weight <= 0 && over.sigops <= 0 && over.size <= 0 {
-		return t, nil
+		return t, reserve{}, nil
 	}
 	dropped := make([]bool, len(t.Transactions))
 	kept := make([]bool, len(t.Transactions)) // because it, or one that depends on it, is required
@@ -47,11 +58,8 @@ func (t *Template) fit(r reserve) (*Template, error) {
 			t.drop(i, children, dropped, &over)
 		}
 	}
-	if over.weight > 0 || over.sigops > 0 || over.size > 0 {
-		return nil, fmt.Errorf("%w: %d weight units, %d sigops and %d bytes too many",
-			errRoom, max(0, over.weight), max(0, over.sigops), max(0, over.size))
-	}
-	return t.without(dropped)
+	out, err = t.without(dropped)
+	return out, reserve{max(0, over.weight), max(0, over.sigops), max(0, over.size)}, err
 }
 
 // children lists for each transaction the positions of those that spend it.
@@ -82,7 +90,7 @@ func (t *Template) drop(i int, children [][]int, dropped []bool, over *reserve) 
 // withoutWitnesses returns t with only the transactions that have no witness and depend on none
 // that has: what may be served to clients that do not know segwit (BIP 145).
 func (t *Template) withoutWitnesses() (*Template, error) {
-	if t.WitnessCommitment == nil {
+	if !t.needsSegwit() {
 		return t, nil
 	}
 	dropped := make([]bool, len(t.Transactions))
@@ -97,6 +105,7 @@ func (t *Template) withoutWitnesses() (*Template, error) {
 // from the transactions computed anew. What is dropped must include all that depends on it.
 func (t *Template) without(dropped []bool) (*Template, error) {
 	out := *t
+	out.variants, out.answers = nil, nil
 	out.Transactions = make([]Transaction, 0, len(t.Transactions))
 	position := make([]int, len(t.Transactions))
 	for i, tx := range t.Transactions {

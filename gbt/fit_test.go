@@ -128,7 +128,7 @@ func checkLimits(t *rapid.T, fitted *Template) {
 	if size := block.MsgBlock().SerializeSize(); int64(size) > fitted.SizeLimit {
 		t.Fatalf("%d bytes, limit %d", size, fitted.SizeLimit)
 	}
-	sigops := fitted.sigops + sigopCost(block.Transactions()[0])
+	sigops := fitted.set.sigops + sigopCost(block.Transactions()[0])
 	if sigops > fitted.SigopLimit {
 		t.Fatalf("%d sigops, limit %d", sigops, fitted.SigopLimit)
 	}
@@ -225,7 +225,7 @@ func TestFitWitnessFree(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		free, err := p.feed.reduce(whole)
+		free, err := whole.of(shape{witnessFree: true})
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -3,24 +3,19 @@ package gbt
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/btcsuite/btcd/blockchain"
-	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
 // MinKey is the shortest key that work may be authenticated with, in bytes.
 const MinKey = 16
 
-// maxFutureTime is how far a header's time may lie ahead, in seconds: Bitcoin's consensus rule.
-const maxFutureTime = blockchain.MaxTimeOffsetSeconds
+// MaxExpires is the longest that work may be good for: what clients read into 16 bits, in seconds.
+const MaxExpires = (1<<15 - 1) * time.Second
 
 // IssuerConfig configures an Issuer.
 type IssuerConfig struct {
@@ -33,10 +28,50 @@ type IssuerConfig struct {
 	// may ask for. The network target, where it is easier, goes before all of them: a block is
 	// always a share.
 	Share, Easiest, Hardest Target
-	// Expires is how long work may be submitted after it was issued.
+	// Expires is how long work may be submitted after it was issued, at most MaxExpires.
 	Expires time.Duration
+	// Grace is how long after a new block work on the one before still counts.
+	Grace time.Duration
+	// Transactions lets miners choose the transactions, and Generation add outputs to the coinbase,
+	// if their clients ask for it.
+	Transactions, Generation bool
+	// Clients is how to serve the programs that are not served by what their requests say. None
+	// stands for DefaultProfiles.
+	Clients []Profile
+	// Servers is the serverlist for clients that ask for it, and LongPollURI where all are told to
+	// send long polls to; none by default (BIP 23, Logical Services; BIP 22, Long Polling).
+	Servers     []Server
+	LongPollURI string
 	// Now is the clock. Required.
 	Now func() time.Time
+}
+
+// Server is one server of a logical service (BIP 23, Logical Services).
+type Server struct {
+	// URI is where it is; empty stands for the server that is asked.
+	URI string `json:"uri"`
+	// Avoid is for how many seconds not to use it, and Sticky for how many to stay with it.
+	Avoid  int `json:"avoid,omitempty"`
+	Sticky int `json:"sticky,omitempty"`
+	// Priority is lowest for the first to be tried; Weight is among those of one priority, 0
+	// standing for the usual 1.
+	Priority int `json:"priority,omitempty"`
+	Weight   int `json:"weight,omitempty"`
+	// Update says whether it may change the list; nil stands for yes.
+	Update *bool `json:"update,omitempty"`
+}
+
+// RulesError says that a client has to know rules that its request does not name, because the
+// template follows them and clients have to understand them (BIP 9, getblocktemplate changes).
+type RulesError struct {
+	// Missing are the rules' names, without prefixes, and Rules all that the request should name.
+	Missing, Rules []string
+}
+
+// Error implements error. It says what to change in the request, as Bitcoin Core does.
+func (e *RulesError) Error() string {
+	return fmt.Sprintf(`getblocktemplate must be called with the %s rule set (call with {"rules": ["%s"]})`,
+		strings.Join(e.Missing, ", "), strings.Join(e.Rules, `", "`))
 }
 
 // Issuer makes work of the feed's current template. Every answer is unique.
@@ -53,11 +88,14 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 		return nil, errors.New("issuer: Feed and Now are required")
 	case len(cfg.Key) < MinKey:
 		return nil, fmt.Errorf("issuer: the key has %d bytes, want at least %d", len(cfg.Key), MinKey)
-	case cfg.Expires < time.Second:
-		return nil, fmt.Errorf("issuer: work would expire after %s, want at least 1s", cfg.Expires)
+	case cfg.Expires < time.Second || cfg.Expires > MaxExpires:
+		return nil, fmt.Errorf("issuer: work would expire after %s, want 1s to %s", cfg.Expires, MaxExpires)
 	case cfg.Hardest == Target{} || cfg.Hardest.Cmp(cfg.Share) > 0 || cfg.Share.Cmp(cfg.Easiest) > 0:
 		return nil, fmt.Errorf("issuer: the share target %s does not lie between the hardest, %s, and the easiest, %s",
 			cfg.Share, cfg.Hardest, cfg.Easiest)
+	}
+	if cfg.Clients == nil {
+		cfg.Clients = DefaultProfiles()
 	}
 	i := &Issuer{cfg: cfg, sealer: sealer{key: slices.Clone(cfg.Key)}}
 	// Processes count from different places, so they share no number even in the same second.
@@ -70,33 +108,66 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 }
 
 // Issue makes work for account from the template in force. The error matches ErrUnavailable if
-// there is none.
+// there is none, or is a *RulesError.
 func (i *Issuer) Issue(account Account, req TemplateRequest) (*Work, error) {
-	whole, err := i.cfg.Feed.Current()
-	if err != nil {
+	state := i.cfg.Feed.state.Load()
+	if err := state.unavailable(); err != nil {
 		return nil, err
 	}
-	f := formWhole
-	if whole.needsSegwit() && !req.knowsSegwit() {
-		f = formWitnessFree
+	whole, profile := state.template, i.profile(&req)
+	o := i.offerFor(profile, &req, whole)
+	if err := checkRules(whole, &req); err != nil {
+		return nil, err
 	}
-	t, err := whole.ofForm(f)
+	t, given, err := whole.serve(shape{witnessFree: o.has(offerWitnessFree), limits: req.limits(whole)})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	now := i.cfg.Now()
 	target := i.target(t, &req)
 	tok := i.sealer.seal(terms{
-		form: f, template: t.mark(), issued: now, target: target, value: t.Value, nonce: i.nonce.Add(1),
+		offer: o, template: whole.mark(), issued: now, target: target, full: whole.Value, limits: given.limits, nonce: i.nonce.Add(1),
 	}, t.PreviousBlock, account)
 	w := &Work{
-		Template: t, ID: tok.String(), Target: target,
-		Coinbase: t.coinbase.with(tok), CurTime: t.HeaderTime(now), MaxTime: now.Unix() + maxFutureTime,
+		Template: t, ID: tok.String(), Target: target, Mutable: profile.mutable(&req, o), offer: o,
+		Coinbase: t.coinbase.with(tok, o), CurTime: t.HeaderTime(now), MaxTime: maxTime(now),
 	}
-	if w.head, err = w.renderHead(&req, i.cfg.Expires); err != nil {
-		return nil, err
+	look := style{stripped: o.has(offerStripped), silent: profile.SigopsBelow > 0 && t.set.sigops > profile.SigopsBelow}
+	if w.tail, err = t.answers.in(look); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return w, nil
+	w.head, err = i.renderHead(w, tok, &req, state.submitOld(req.LongPollID, now, i.cfg.Grace))
+	return w, err
+}
+
+// profile finds the row of the table for a client.
+func (i *Issuer) profile(req *TemplateRequest) *Profile {
+	for n := range i.cfg.Clients {
+		if i.cfg.Clients[n].fits(req) {
+			return &i.cfg.Clients[n]
+		}
+	}
+	return &Profile{}
+}
+
+// checkRules checks that a client knows the rules that clients of t have to know, but for segwit,
+// without which it is served otherwise.
+func checkRules(t *Template, req *TemplateRequest) error {
+	e := &RulesError{Rules: []string{ruleSegwit}}
+	for _, rule := range t.Rules {
+		name, must := strings.CutPrefix(rule, forced)
+		if !must || name == ruleSegwit {
+			continue
+		}
+		e.Rules = append(e.Rules, name)
+		if !slices.Contains(req.Rules, name) {
+			e.Missing = append(e.Missing, name)
+		}
+	}
+	if len(e.Missing) == 0 {
+		return nil
+	}
+	return e
 }
 
 // target picks the share target for a request and rounds it to what a token can carry.
@@ -120,59 +191,4 @@ func (i *Issuer) target(t *Template, req *TemplateRequest) Target {
 		return t.NetworkTarget
 	}
 	return target
-}
-
-// renderHead returns the JSON that is particular to the work: an object without its closing brace.
-func (w *Work) renderHead(req *TemplateRequest, expires time.Duration) ([]byte, error) {
-	type coinbaseTxn struct {
-		Data     string `json:"data"`
-		TxID     string `json:"txid"`
-		Hash     string `json:"hash"`
-		Depends  []int  `json:"depends"`
-		Fee      *int64 `json:"fee,omitempty"`
-		Sigops   int64  `json:"sigops"`
-		Required bool   `json:"required"`
-	}
-	txid := doubleHash(w.Coinbase).String()
-	coinbase := coinbaseTxn{
-		Data: hex.EncodeToString(w.Coinbase), TxID: txid, Hash: txid, Depends: []int{},
-		Sigops: w.Template.coinbase.sigops, Required: true,
-	}
-	if w.Template.FeesKnown {
-		fee := -w.Template.Fees // BIP 22: for the coinbase, the negative of the fees collected
-		coinbase.Fee = &fee
-	}
-	head, err := json.Marshal(struct {
-		Capabilities []string    `json:"capabilities"`
-		Mutable      []string    `json:"mutable"`
-		CoinbaseTxn  coinbaseTxn `json:"coinbasetxn"`
-		WorkID       string      `json:"workid"`
-		Target       Target      `json:"target"`
-		LongPollID   string      `json:"longpollid"`
-		SubmitOld    *bool       `json:"submitold,omitempty"`
-		CurTime      int64       `json:"curtime"`
-		MaxTime      int64       `json:"maxtime"`
-		Expires      int64       `json:"expires"`
-	}{
-		Capabilities: []string{},
-		Mutable:      []string{"time", "coinbase/append", "submit/coinbase", "version/force"},
-		CoinbaseTxn:  coinbase, WorkID: w.ID, Target: w.Target,
-		LongPollID: w.Template.LongPollID(), SubmitOld: w.Template.submitOld(req.LongPollID),
-		CurTime: w.CurTime, MaxTime: w.MaxTime, Expires: int64(expires / time.Second),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("work: %w", err)
-	}
-	head[len(head)-1] = ',' // the tail goes on from here and closes the object
-	return head, nil
-}
-
-// submitOld says on the answer to a long poll whether work issued before is still worth
-// submitting (BIP 22, Long Polling): it is while the previous block is the same.
-func (t *Template) submitOld(longPollID string) *bool {
-	if longPollID == "" {
-		return nil
-	}
-	same := len(longPollID) > chainhash.MaxHashStringSize && strings.HasPrefix(longPollID, t.PreviousBlock.String())
-	return &same
 }

@@ -157,7 +157,7 @@ func TestIssueTransactions(t *testing.T) {
 		a.FullTarget != "7fffff"+strings.Repeat("0", 58) {
 		t.Errorf("got %+v", a)
 	}
-	if diff := cmp.Diff([]string{"time", "coinbase/append", "submit/coinbase", "version/force"}, a.Mutable); diff != "" {
+	if diff := cmp.Diff([]string{"time", "time/increment", "time/decrement", "coinbase/append", "submit/coinbase", "version/force"}, a.Mutable); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -247,7 +247,7 @@ func TestIssueTarget(t *testing.T) {
 			}
 			tok := token(decodeToken(t, w.ID))
 			terms, ok := p.issuer.sealer.open(tok, tipOf(1), testAccount(1))
-			if !ok || terms.target != w.Target || terms.value != w.Template.Value {
+			if !ok || terms.target != w.Target || terms.full != p.feed.state.Load().template.Value {
 				t.Errorf("the token says %+v", terms)
 			}
 		})

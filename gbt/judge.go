@@ -1,7 +1,6 @@
 package gbt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +11,6 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 )
-
-// rollableVersionBits may be set by miners as they like (BIP 320).
-const rollableVersionBits = 0x1fffe000
 
 // JudgeConfig configures a Judge.
 type JudgeConfig struct {
@@ -27,39 +23,73 @@ type JudgeConfig struct {
 	// Easiest is the easiest share target that issuers give. A header that misses it is refused
 	// before anything else of the submission is read.
 	Easiest Target
-	// Expires is how long after it was issued work may be submitted.
+	// Expires is how long after it was issued or declared work may be submitted.
 	Expires time.Duration
 	// Grace is how long after a new block work on the one before still counts.
 	Grace time.Duration
 	// BlockWait is how long a submission that may be a block waits for the nodes' answer. They
 	// are offered the block beyond it all the same.
 	BlockWait time.Duration
+	// Floor is the least that a block of the miner's own making has to pay the pool, in basis
+	// points of what the pool's own full template paid when the work was issued. Above it, a share
+	// counts by what its block pays. 0 is no floor.
+	Floor int64
+	// Budget bounds what miners have checked. Zero stands for DefaultBudget.
+	Budget Budget
+	// Store keeps declared work over restarts. None keeps it in memory alone.
+	Store SetStore
+	// Memory bounds the transactions of declared work on one previous block, in bytes.
+	Memory int64
+	// ForbiddenFlags are texts that miners must not have in their part of the coinbase, because
+	// they signify features that the pool does not support.
+	ForbiddenFlags []string
 	// Now is the clock. Required.
 	Now func() time.Time
 	// Log gets a line for whatever needs an operator. Required.
 	Log *slog.Logger
 }
 
-// Judge rules on submissions. It keeps nothing per work: what it needs to know comes back
-// authenticated with the submission.
+// wholePay is all of what is owed, in basis points.
+const wholePay = 10000
+
+func (cfg *JudgeConfig) validate() error {
+	switch {
+	case cfg.Feed == nil || cfg.Network == nil || cfg.Now == nil || cfg.Log == nil:
+		return errors.New("judge: Feed, Network, Now and Log are required")
+	case len(cfg.Key) < MinKey:
+		return fmt.Errorf("judge: the key has %d bytes, want at least %d", len(cfg.Key), MinKey)
+	case cfg.Easiest == Target{} || cfg.Expires <= 0 || cfg.Grace < 0 || cfg.BlockWait <= 0:
+		return errors.New("judge: Easiest, Expires and BlockWait must be above zero, Grace not below")
+	case cfg.Floor < 0 || cfg.Floor > wholePay:
+		return fmt.Errorf("judge: Floor is %d, want basis points from 0 to %d", cfg.Floor, wholePay)
+	case cfg.Memory < 0:
+		return errors.New("judge: Memory must not be negative")
+	}
+	return cfg.Budget.validate()
+}
+
+// Judge rules on submissions and proposals. It keeps nothing per work but the transaction sets that
+// miners declare: what else it needs to know comes back authenticated with the submission.
 type Judge struct {
-	cfg    JudgeConfig
-	sealer sealer
-	sets   *setChecker
+	cfg      JudgeConfig
+	sealer   sealer
+	sets     *setChecker
+	declared *declaredSets
+	budgets  *budgets
 }
 
 // NewJudge makes a Judge.
 func NewJudge(cfg JudgeConfig) (*Judge, error) {
-	switch {
-	case cfg.Feed == nil || cfg.Network == nil || cfg.Now == nil || cfg.Log == nil:
-		return nil, errors.New("judge: Feed, Network, Now and Log are required")
-	case len(cfg.Key) < MinKey:
-		return nil, fmt.Errorf("judge: the key has %d bytes, want at least %d", len(cfg.Key), MinKey)
-	case cfg.Easiest == Target{} || cfg.Expires <= 0 || cfg.Grace < 0 || cfg.BlockWait <= 0:
-		return nil, errors.New("judge: Easiest, Expires and BlockWait must be above zero, Grace not below")
+	if cfg.Budget == (Budget{}) {
+		cfg.Budget = DefaultBudget()
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
 	return &Judge{
-		cfg: cfg, sealer: sealer{key: slices.Clone(cfg.Key)}, sets: newSetChecker(cfg.Network),
+		cfg: cfg, sealer: sealer{key: slices.Clone(cfg.Key)},
+		sets:     newSetChecker(cfg.Network, &cfg.Feed.cfg.Rules, cfg.Budget.Parallel),
+		declared: newDeclaredSets(cfg.Store, cfg.Memory), budgets: newBudgets(cfg.Budget),
 	}, nil
 }
 
@@ -76,14 +106,14 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 	if !v.Block && !j.cfg.Easiest.MetBy(c.hash) {
 		return v.rejected(reject(HighHash, "the hash is above the easiest share target %s", j.cfg.Easiest))
 	}
-	err = c.readBody(s.Data)
+	err = j.read(ctx, state, &s, c)
 	if v.Block {
-		v.BlockReason, v.BlockErr = j.offer(ctx, state, s, c, err)
+		v.BlockReason, v.BlockErr = j.offer(ctx, s, c, err)
 	}
-	if err != nil {
-		return v.rejected(reject(Rejected, "%s", err))
+	var share Share
+	if err == nil {
+		share, err = j.rule(ctx, state, s, c, &v)
 	}
-	share, err := j.rule(ctx, state, s, c, &v)
 	switch {
 	case errors.Is(err, ErrUnavailable):
 		v.Err = err
@@ -94,19 +124,111 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 		j.alarm(ctx, s, c, fmt.Errorf("the nodes refuse what was found to be good work: %s", v.BlockReason))
 		return v.rejected(reject(v.BlockReason, "a full node refused the block"))
 	}
+	j.budgets.prove(s.Account, j.cfg.Now())
 	share.Block = v.Block
 	v.Share = share
 	return v
 }
 
+// read decodes what follows the header, finds what was left out of it, and looks which known
+// transactions the block holds. The error is a RejectError, or matches ErrUnavailable.
+func (j *Judge) read(ctx context.Context, state *feedState, s *Submission, c *candidate) error {
+	if err := c.readBody(s.Data, j.lookup(state, c.header.PrevBlock)); err != nil {
+		return reject(Rejected, "%s", err)
+	}
+	if c.sent == headerOnly {
+		if err := j.restore(state, s, c); err != nil {
+			return err
+		}
+	}
+	set, err := j.known(ctx, state, s, c)
+	c.known = set
+	return err
+}
+
+// lookup returns a function that finds transactions by either id on a previous block: those of
+// templates and of declared work.
+func (j *Judge) lookup(state *feedState, previous chainhash.Hash) func(chainhash.Hash) *Transaction {
+	return func(id chainhash.Hash) *Transaction {
+		for _, t := range state.recent {
+			if t.PreviousBlock != previous {
+				continue
+			}
+			if tx := t.index()[id]; tx != nil {
+				return tx
+			}
+		}
+		return j.declared.transaction(previous, id)
+	}
+}
+
+// restore makes the coinbase of a submission that is a header alone (BIP 23, submit/truncate): the
+// issued one, with another scriptSig or a longer one if the miner says so.
+func (j *Judge) restore(state *feedState, s *Submission, c *candidate) error {
+	tok, ok := parseToken(s.WorkID)
+	if !ok {
+		return reject(UnknownWork, "a header alone needs the workid of issued work")
+	}
+	work, ok := j.sealer.open(tok, c.header.PrevBlock, s.Account)
+	if !ok {
+		return reject(UnknownWork, "this work was not issued to %s for this block", s.Account.Address)
+	}
+	t, ok := state.find(c.header.PrevBlock, work.template)
+	if !ok {
+		return reject(UnknownWork, "the template of this work is not known here any more: send the block in full")
+	}
+	t, err := t.of(work.shape())
+	if err != nil {
+		return reject(UnknownWork, "%s", err)
+	}
+	c.count, c.sent = t.set.count(), coinbaseOnly
+	c.coinbase, err = t.coinbase.changed(tok, s.CoinbaseSig, s.CoinbaseAdd)
+	return err
+}
+
+// known returns the transaction set of c if it is one that is known here: that of declared work, of
+// the template that the work was issued from, or of another template on the same block.
+func (j *Judge) known(ctx context.Context, state *feedState, s *Submission, c *candidate) (*txSet, error) {
+	previous := c.header.PrevBlock
+	if d, authentic, ok := j.sealer.openDeclaration(s.WorkID, previous, s.Account); ok && authentic {
+		set, err := j.declared.find(ctx, previous, d.set, j.sets.confirm)
+		if err != nil {
+			return nil, err
+		}
+		if set != nil && c.commits(set) {
+			return set, nil
+		}
+	}
+	if tok, ok := c.findToken(); ok {
+		if work, ok := j.sealer.open(tok, previous, s.Account); ok {
+			if t, ok := state.find(previous, work.template); ok {
+				if t, err := t.of(work.shape()); err == nil && c.commits(t.set) {
+					return t.set, nil
+				}
+			}
+		}
+	}
+	for _, t := range state.recent {
+		if t.PreviousBlock == previous && c.commits(t.set) {
+			return t.set, nil
+		}
+	}
+	return j.declared.matching(c), nil
+}
+
 // rejected returns v with the reason and detail that err carries.
 func (v Verdict) rejected(err error) Verdict {
-	v.Reason, v.Detail = Rejected, err.Error()
-	var refusal *RejectError
-	if errors.As(err, &refusal) {
-		v.Reason, v.Detail = refusal.Reason, refusal.Detail
-	}
+	v.Reason, v.Detail = refusal(err)
 	return v
+}
+
+// refusal returns the reason and the detail of an error that refuses.
+func refusal(err error) (Reason, string) {
+	var r *RejectError
+	if errors.As(err, &r) {
+		return r.Reason, r.Detail
+	}
+	return Rejected, err.Error()
 }
 
 // valid reports whether a node's reason means that the block is valid but not, or not yet, the
@@ -140,7 +262,7 @@ func (s *feedState) networkTarget(c *candidate, easiest Target) Target {
 // offer hands c, which may be a block, to the nodes and returns their answer. It comes before
 // anything is known of the submission but its header's hash, because a block that is late, odd or
 // earns nobody credit is a block all the same. readErr is set if c could not be decoded.
-func (j *Judge) offer(ctx context.Context, state *feedState, s Submission, c *candidate, readErr error) (Reason, error) {
+func (j *Judge) offer(ctx context.Context, s Submission, c *candidate, readErr error) (Reason, error) {
 	// The miner may hang up; the block goes out nevertheless.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.cfg.BlockWait)
 	defer cancel()
@@ -148,7 +270,7 @@ func (j *Judge) offer(ctx context.Context, state *feedState, s Submission, c *ca
 	err := readErr
 	if err == nil {
 		var block []byte
-		if block, err = c.block(state.recent); err == nil {
+		if block, err = c.block(); err == nil {
 			reason, err = j.cfg.Network.SubmitBlock(ctx, block)
 		}
 	}
@@ -163,144 +285,4 @@ func (j *Judge) alarm(ctx context.Context, s Submission, c *candidate, err error
 	j.cfg.Log.LogAttrs(ctx, slog.LevelError, "a submission meets the network target but is not accepted as a block",
 		slog.String("hash", c.hash.String()), slog.String("account", s.Account.Address),
 		slog.String("worker", s.Worker), slog.String("user_agent", s.UserAgent), slog.Any("error", err))
-}
-
-// rule decides whether c earns credit, given what the nodes said of it as a block. The error is a
-// RejectError, or matches ErrUnavailable if that cannot be decided now.
-func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *candidate, v *Verdict) (Share, error) {
-	if state.tip == (chainhash.Hash{}) {
-		return Share{}, fmt.Errorf("%w: the best block is not known yet", ErrUnavailable)
-	}
-	work, err := j.identify(state, s, c)
-	if err != nil {
-		return Share{}, err
-	}
-	t, remembered := state.find(c.header.PrevBlock, work.template)
-	if !remembered {
-		var ok bool
-		if t, ok = state.onBlock(c.header.PrevBlock); !ok {
-			return Share{}, fmt.Errorf("%w: no template on the previous block yet", ErrUnavailable)
-		}
-	}
-	if err := j.checkHeader(t, c); err != nil {
-		return Share{}, err
-	}
-	if remembered {
-		err = t.checkIssued(work.form, c)
-	} else {
-		err = j.checkUnremembered(ctx, t, work, c, v)
-	}
-	if err != nil {
-		return Share{}, err
-	}
-	return Share{
-		Hash: c.hash, PreviousBlock: c.header.PrevBlock, Height: t.Height,
-		Account: s.Account, Worker: s.Worker, Target: work.target, Time: s.Received, Value: work.value,
-		Transactions: int(c.count),
-	}, nil
-}
-
-// identify finds out what work c was made of, and whether that may still be submitted.
-func (j *Judge) identify(state *feedState, s Submission, c *candidate) (terms, error) {
-	now := j.cfg.Now()
-	tok, found := c.findToken()
-	work, issued := j.sealer.open(tok, c.header.PrevBlock, s.Account)
-	issued = issued && found
-	_, remembered := state.onBlock(c.header.PrevBlock)
-	current := c.header.PrevBlock == state.tip ||
-		c.header.PrevBlock == state.previousTip && now.Sub(state.tipSince) <= j.cfg.Grace
-	switch {
-	case issued && !work.target.MetBy(c.hash):
-		return work, reject(HighHash, "the hash is above the share target %s of this work", work.target)
-	case !current && (issued || remembered):
-		return work, reject(StalePrevblk, "the best block is %s now", state.tip)
-	case !current:
-		return work, reject(BadPrevblk, "the best block is %s", state.tip)
-	case !found:
-		return work, reject(BadCbPrefix, "the coinbase does not begin as it was issued")
-	case !issued:
-		return work, reject(UnknownWork, "this work was not issued to %s for this block", s.Account.Address)
-	case s.WorkID != "" && s.WorkID != tok.String():
-		return work, reject(UnknownWork, "the workid is not that of the coinbase")
-	case now.Sub(work.issued) > j.cfg.Expires:
-		return work, reject(StaleWork, "the work was issued %s ago and is good for %s",
-			now.Sub(work.issued).Round(time.Second), j.cfg.Expires)
-	}
-	return work, nil
-}
-
-// checkHeader compares the header with the template.
-func (j *Judge) checkHeader(t *Template, c *candidate) error {
-	if c.header.Bits != t.Bits {
-		return reject(BadDiffbits, "bits are %08x, want %08x", c.header.Bits, t.Bits)
-	}
-	free := uint32(rollableVersionBits)
-	for _, bit := range t.VBAvailable {
-		if bit >= 0 && bit < 29 {
-			free |= 1 << bit
-		}
-	}
-	got, want := uint32(c.header.Version), uint32(t.Version)
-	if (got^want)&^free != 0 || got&t.VBRequired != t.VBRequired {
-		return reject(BadVersion, "version is %08x, want %08x but for bits %08x, with bits %08x set",
-			got, want, free&^t.VBRequired, t.VBRequired)
-	}
-	latest := j.cfg.Now().Unix() + maxFutureTime
-	switch at := c.header.Timestamp.Unix(); {
-	case at < t.MinTime:
-		return reject(TimeTooOld, "time is %d, want at least %d", at, t.MinTime)
-	case at > latest:
-		return reject(TimeTooNew, "time is %d, want at most %d", at, latest)
-	}
-	return nil
-}
-
-// checkIssued checks the block's contents against the template that it was issued from.
-func (t *Template) checkIssued(f form, c *candidate) error {
-	t, err := t.ofForm(f)
-	if err != nil {
-		return reject(UnknownWork, "%s", err)
-	}
-	if err := t.coinbase.check(&c.coinbase, t.WitnessCommitment); err != nil {
-		return err
-	}
-	if got, most := sigopCost(c.coinbase.tx), t.SigopLimit-t.sigops; got > most {
-		return reject(BadTxns, "the coinbase counts %d sigops, the block has room for %d", got, most)
-	}
-	if c.count != uint64(len(t.Transactions))+1 || !c.abbreviated() && !bytes.Equal(c.rest, t.body) {
-		return reject(BadTxns, "the transactions are not those of this work")
-	}
-	if root := MerkleRoot(c.coinbase.txid(), t.Branch); root != c.header.MerkleRoot {
-		return reject(BadTxnmrklroot, "the merkle root is %s, want %s", c.header.MerkleRoot, root)
-	}
-	return nil
-}
-
-// checkUnremembered checks a block whose template is no longer, or was never, known here: work
-// that was issued long ago, by another gateway or before a restart. Its coinbase must pay what the
-// token says was to be paid; a node judges its transactions, once per set, unless the nodes have
-// said already what they think of the whole block.
-func (j *Judge) checkUnremembered(ctx context.Context, t *Template, work terms, c *candidate, v *Verdict) error {
-	txs, err := c.transactions()
-	if err != nil {
-		return reject(BadTxns, "%s", err)
-	}
-	set := *t // for the header and the height; what follows from the transactions is replaced
-	set.Value, set.Transactions = work.value, txs
-	set.summarise()
-	if root := MerkleRoot(c.coinbase.txid(), set.Branch); root != c.header.MerkleRoot {
-		return reject(BadTxnmrklroot, "the merkle root is %s, want %s", c.header.MerkleRoot, root)
-	}
-	coinbase, err := j.cfg.Feed.skeleton(&set)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	if err := coinbase.check(&c.coinbase, set.WitnessCommitment); err != nil {
-		return err
-	}
-	// A node that took the block for valid but not the best may not have looked at what it spends.
-	if v.Block && v.BlockErr == nil && (v.BlockReason == "" || v.BlockReason == Duplicate || !valid(v.BlockReason)) {
-		return nil
-	}
-	return j.sets.check(ctx, &set, &c.coinbase)
 }

@@ -75,7 +75,7 @@ func TestJudgeSigops(t *testing.T) {
 	in := makeTemplate(t, tipOf(1), hardBits, mixedSpecs())
 	in.SigopLimit = 5 + freeSigops*4 // the transactions' own, and what is reserved
 	p.news(in)
-	for n, want := range map[int]Reason{0: "", 1: "", 4: "", 5: BadTxns, 40: BadTxns} {
+	for n, want := range map[int]Reason{0: "", 1: "", 4: "", 5: badBlkSigops, 40: badBlkSigops} {
 		d := draftOf(t, testAccount(1), p.issue(testAccount(1), "segwit"))
 		d.appendScript(bytes.Repeat([]byte{txscript.OP_CHECKMULTISIG}, n)...)
 		if v := p.judged(d); v.Reason != want {
@@ -275,7 +275,7 @@ func TestJudgeAbbreviatedLate(t *testing.T) {
 	for n := range keepTemplates + 1 {
 		v := p.judged(d)
 		if n == keepTemplates {
-			if v.Reason != BadTxns || v.BlockErr == nil || !strings.Contains(p.log.String(), "level=ERROR") || len(p.net.offers()) != 0 {
+			if v.Reason != UnknownWork || v.BlockErr == nil || !strings.Contains(p.log.String(), "level=ERROR") || len(p.net.offers()) != 0 {
 				t.Errorf("forgotten: %+v, log %s", v, p.log.String())
 			}
 			break

@@ -190,8 +190,11 @@ func TestRestartPoison(t *testing.T) {
 				}
 				header := block.MsgBlock().Header
 				script := block.Transactions()[0].MsgTx().TxIn[0].SignatureScript
-				if header.Version != 0x20000000 || header.Timestamp.Unix() > startTime+60 || len(script) > 60 {
+				if header.Version != 0x20000000 || header.Timestamp.Unix() > startTime+60 {
 					return "bad-for-a-reason-of-the-miner", nil
+				}
+				if len(script) > 60 {
+					return "bad-blk-weight", nil // the block is that full
 				}
 				return "", nil
 			}
@@ -318,13 +321,13 @@ func TestRestartChecksCoinbase(t *testing.T) {
 		change func(*draft)
 		want   Reason
 	}{
-		"less for the pool":     {func(d *draft) { d.coinbase.TxOut[0].Value-- }, BadTxns},
+		"less for the pool":     {func(d *draft) { d.coinbase.TxOut[0].Value /= 2 }, BadTxns},
 		"another script":        {func(d *draft) { d.coinbase.TxOut[0].PkScript = []byte{txscript.OP_TRUE} }, BadTxns},
 		"another tag":           {func(d *draft) { script(d)[tagAt+2] = 'X' }, BadCbPrefix},
 		"another height":        {func(d *draft) { script(d)[heightAt] ^= 1 }, BadCbPrefix},
 		"too long":              {func(d *draft) { d.appendScript(make([]byte, 80)...) }, BadCbLength},
-		"another commitment":    {func(d *draft) { d.coinbase.TxOut[1].PkScript[37] ^= 1 }, BadTxns},
-		"transactions left out": {func(d *draft) { d.abbreviated = true }, BadTxns},
+		"another commitment":    {func(d *draft) { d.coinbase.TxOut[1].PkScript[37] ^= 1 }, badCommitment},
+		"transactions left out": {func(d *draft) { d.abbreviated = true }, UnknownWork},
 		"one counted more":      {func(d *draft) { d.count = 7 }, BadTxns},
 		"garbage at the end":    {func(d *draft) { d.encode = func(b []byte) string { return fmt.Sprintf("%xff", b) } }, BadTxns},
 		"another root":          {func(d *draft) { d.root = ptr(tipOf(3)) }, BadTxnmrklroot},
@@ -383,7 +386,7 @@ func TestRestartOtherKey(t *testing.T) {
 // TestSetCheckerForgets keeps the memory of checked sets within bounds.
 func TestSetCheckerForgets(t *testing.T) {
 	net := &fakeNetwork{}
-	s := newSetChecker(net)
+	s := newSetChecker(net, new(SetRules), 1)
 	sk, err := newSkeleton(500, "", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -392,18 +395,19 @@ func TestSetCheckerForgets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range 3 * maxCheckedSets {
-		if err := s.check(t.Context(), &Template{Value: int64(n)}, &coinbase); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.check(t.Context(), &Template{Value: int64(n)}, &coinbase); err != nil {
-			t.Fatal(err)
+	const sets = maxCheckedSets + 100
+	for n := range sets {
+		q := &question{template: &Template{}, set: newTxSet(nil), id: setID{byte(n), byte(n >> 8), byte(n >> 16)}, coinbase: &coinbase, may: func() error { return nil }}
+		for range 2 {
+			if err := s.check(t.Context(), q); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if len(s.checks) > maxCheckedSets {
-		t.Errorf("%d sets remembered, want at most %d", len(s.checks), maxCheckedSets)
+	if len(s.checks) > maxCheckedSets || len(s.confirmed) > maxCheckedSets {
+		t.Errorf("%d and %d sets remembered, want at most %d", len(s.checks), len(s.confirmed), maxCheckedSets)
 	}
-	if n := len(net.proposals()); n != 3*maxCheckedSets {
+	if n := len(net.proposals()); n != sets {
 		t.Errorf("%d proposals, want one for each set", n)
 	}
 }

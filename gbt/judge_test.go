@@ -61,7 +61,7 @@ func encodingCases() []judgeCase {
 		{"odd", with(func(b []byte) string { return hex.EncodeToString(b) + "0" }), Rejected, alarming},
 		{"nothing", with(func([]byte) string { return "" }), Rejected, unread},
 		{"79 bytes", with(func(b []byte) string { return hex.EncodeToString(b[:79]) }), Rejected, unread},
-		{"the header alone", with(func(b []byte) string { return hex.EncodeToString(b[:80]) }), Rejected, alarming},
+		{"the header alone (submit/truncate)", with(func(b []byte) string { return hex.EncodeToString(b[:80]) }), "", sound},
 		{"half a coinbase", with(func(b []byte) string { return hex.EncodeToString(b[:120]) }), Rejected, alarming},
 		{"garbage after the header", with(func(b []byte) string { return hex.EncodeToString(b[:80]) + strings.Repeat("ff", 500) }), Rejected, alarming},
 		{"no hexadecimal after the header", with(func(b []byte) string { return hex.EncodeToString(b[:80]) + strings.Repeat("zz", 500) }), Rejected, alarming},
@@ -125,7 +125,7 @@ func workCases() []judgeCase {
 		{"nobody's work", func(_ *pool, d *draft) { d.account = Account{} }, UnknownWork, sound},
 		{"a flipped bit of the token", flip(tokenAt), UnknownWork, sound},
 		{"a flipped bit of the token's end", flip(tokenAt + tokenSize - 1), UnknownWork, sound},
-		{"an easier target in the token", func(_ *pool, d *draft) { copy(script(d)[tokenAt+11:], "\x20\x7f\xff\xff"); script(d)[tokenAt+14]-- }, UnknownWork, sound},
+		{"an easier target in the token", func(_ *pool, d *draft) { copy(script(d)[tokenAt+9:], "\x20\x7f\xff\xff"); script(d)[tokenAt+12]-- }, UnknownWork, sound},
 		{"a token of other work and its workid", func(p *pool, d *draft) {
 			other := p.issue(d.account, "segwit")
 			copy(script(d)[tokenAt:], decodeToken(p.t, other.ID))
@@ -202,26 +202,26 @@ func coinbaseCases() []judgeCase {
 	return []judgeCase{
 		{"with its witness", witness(make([]byte, 32)), "", sound},
 		{"with another witness", witness(bytes.Repeat([]byte{1}, 32)), BadTxns, sound},
-		{"with a short witness", witness(make([]byte, 31)), BadTxns, sound},
-		{"with two witnesses", witness(make([]byte, 32), make([]byte, 32)), BadTxns, sound},
-		{"with an empty witness item", witness([]byte{}), BadTxns, sound},
+		{"with a short witness", witness(make([]byte, 31)), badNonceSize, sound},
+		{"with two witnesses", witness(make([]byte, 32), make([]byte, 32)), badNonceSize, sound},
+		{"with an empty witness item", witness([]byte{}), badNonceSize, sound},
 		{"commitment repeated", repeat(1), "", sound},
 		{"commitment repeated, counter appended", func(p *pool, d *draft) {
 			repeat(1)(p, d)
 			d.appendScript(9, 9, 9, 9)
 		}, "", sound},
 		{"commitment repeated twice", repeat(2), BadTxns, sound},
-		{"commitment changed", coinbase(func(tx *wire.MsgTx) { tx.TxOut[1] = other(tx) }), BadTxns, broken},
-		{"another commitment appended", coinbase(func(tx *wire.MsgTx) { tx.AddTxOut(other(tx)) }), BadTxns, broken},
-		{"commitment removed", coinbase(func(tx *wire.MsgTx) { tx.TxOut = tx.TxOut[:1] }), BadTxns, broken},
-		{"commitment with an amount", coinbase(func(tx *wire.MsgTx) { tx.TxOut[1].Value = 1 }), BadTxns, sound},
-		{"outputs change places", coinbase(func(tx *wire.MsgTx) { slices.Reverse(tx.TxOut) }), BadTxns, sound},
+		{"commitment changed", coinbase(func(tx *wire.MsgTx) { tx.TxOut[1] = other(tx) }), badCommitment, broken},
+		{"another commitment appended", coinbase(func(tx *wire.MsgTx) { tx.AddTxOut(other(tx)) }), badCommitment, broken},
+		{"commitment removed", coinbase(func(tx *wire.MsgTx) { tx.TxOut = tx.TxOut[:1] }), noCommitment, broken},
+		{"commitment with an amount", coinbase(func(tx *wire.MsgTx) { tx.TxOut[1].Value = 1 }), badCommitment, sound},
+		{"outputs change places", coinbase(func(tx *wire.MsgTx) { slices.Reverse(tx.TxOut) }), badCommitment, sound},
 		{"less for the pool", coinbase(func(tx *wire.MsgTx) { tx.TxOut[0].Value-- }), BadTxns, sound},
-		{"more for the pool", coinbase(func(tx *wire.MsgTx) { tx.TxOut[0].Value++ }), BadTxns, sound},
+		{"more for the pool", coinbase(func(tx *wire.MsgTx) { tx.TxOut[0].Value++ }), badCbAmount, sound},
 		{"paid to another script", coinbase(func(tx *wire.MsgTx) { tx.TxOut[0].PkScript = []byte{txscript.OP_TRUE} }), BadTxns, sound},
-		{"an output more", coinbase(func(tx *wire.MsgTx) { tx.AddTxOut(wire.NewTxOut(0, []byte{txscript.OP_RETURN})) }), BadTxns, sound},
-		{"no outputs", coinbase(func(tx *wire.MsgTx) { tx.TxOut = nil }), BadTxns, broken},
-		{"another lock time", coinbase(func(tx *wire.MsgTx) { tx.LockTime++ }), BadTxns, sound},
+		{"an output more", coinbase(func(tx *wire.MsgTx) { tx.AddTxOut(wire.NewTxOut(0, []byte{txscript.OP_RETURN})) }), badCommitment, sound},
+		{"no outputs", coinbase(func(tx *wire.MsgTx) { tx.TxOut = nil }), noCommitment, broken},
+		{"another lock time", coinbase(func(tx *wire.MsgTx) { tx.LockTime++ }), badNonfinal, sound},
 		{"another sequence", coinbase(func(tx *wire.MsgTx) { tx.TxIn[0].Sequence++ }), BadTxns, sound},
 		{"another version", coinbase(func(tx *wire.MsgTx) { tx.Version++ }), BadTxns, sound},
 		{"no coinbase", coinbase(func(tx *wire.MsgTx) { tx.TxIn[0].PreviousOutPoint.Index = 0 }), Rejected, alarming},
@@ -309,7 +309,7 @@ func checkVerdict(t *testing.T, v Verdict, d *draft, w *Work) {
 	}
 	want := Share{
 		Hash: d.header.BlockHash(), PreviousBlock: w.Template.PreviousBlock, Height: 500, Account: d.account, Worker: "worker",
-		Target: w.Target, Time: time.Unix(startTime, 5), Block: v.Block, Value: w.Template.Value, Transactions: 6,
+		Target: w.Target, Time: time.Unix(startTime, 5), Block: v.Block, Value: w.Template.Value, Paid: w.Template.Value, Full: w.Template.Value, Transactions: 6,
 	}
 	if diff := cmp.Diff(want, v.Share); diff != "" || v.Hash != want.Hash {
 		t.Errorf("header %s, share: %s", v.Hash, diff)

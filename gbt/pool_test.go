@@ -56,7 +56,7 @@ func newPool(tb testing.TB, options ...poolOption) *pool {
 	}
 	judge := JudgeConfig{
 		Network: p.net, Key: []byte(testKey), Easiest: easiest, Expires: testExpires, Grace: testGrace,
-		BlockWait: time.Minute, Now: clock, Log: feed.Log,
+		BlockWait: time.Minute, Floor: 9000, Memory: 1 << 20, Now: clock, Log: feed.Log,
 	}
 	for _, option := range options {
 		option(&feed, &issuer, &judge)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // The parts of a template answer that never change.
@@ -15,11 +16,55 @@ const (
 	nonceRange = "00000000ffffffff"
 	// ruleSegwit is the deployment's name (BIP 9, BIP 145).
 	ruleSegwit = "segwit"
+	// forced begins the name of a rule that clients have to understand (BIP 9).
+	forced = "!"
 )
 
-// renderTail returns the part of the getblocktemplate result that all work on t shares, as JSON
-// text without the opening brace. It is rendered once per template because it is megabytes.
-func (t *Template) renderTail() ([]byte, error) {
+// answers is the part of the getblocktemplate result that all work on a template shares, as JSON
+// text without the opening brace. It is megabytes, so each style of it is rendered once.
+type answers struct {
+	plain            []byte
+	stripped, silent func() ([]byte, error)
+	strippedSilent   func() ([]byte, error)
+}
+
+// style is how transactions are described to a client.
+type style struct {
+	// stripped sends transactions without their witnesses; silent does not say what they count.
+	stripped, silent bool
+}
+
+// render makes the answers: the plain style now, the others when somebody needs them.
+func (t *Template) render() (*answers, error) {
+	plain, err := t.renderTail(style{})
+	if err != nil {
+		return nil, err
+	}
+	of := func(s style) func() ([]byte, error) {
+		return sync.OnceValues(func() ([]byte, error) { return t.renderTail(s) })
+	}
+	return &answers{
+		plain: plain, stripped: of(style{stripped: true}), silent: of(style{silent: true}),
+		strippedSilent: of(style{stripped: true, silent: true}),
+	}, nil
+}
+
+// in returns the answer in a style.
+func (a *answers) in(s style) ([]byte, error) {
+	switch s {
+	case style{stripped: true}:
+		return a.stripped()
+	case style{silent: true}:
+		return a.silent()
+	case style{stripped: true, silent: true}:
+		return a.strippedSilent()
+	default:
+		return a.plain, nil
+	}
+}
+
+// renderTail renders the answer in a style.
+func (t *Template) renderTail(s style) ([]byte, error) {
 	small, err := json.Marshal(struct {
 		Version     int32          `json:"version"`
 		Rules       []string       `json:"rules"`
@@ -34,10 +79,9 @@ func (t *Template) renderTail() ([]byte, error) {
 		SigopLimit  int64          `json:"sigoplimit"`
 		SizeLimit   int64          `json:"sizelimit"`
 		WeightLimit int64          `json:"weightlimit"`
-		CoinbaseAux struct{}       `json:"coinbaseaux"`
 		Commitment  string         `json:"default_witness_commitment,omitempty"`
 	}{
-		Version: t.Version, Rules: t.servedRules(), VBAvailable: t.servedVBAvailable(), VBRequired: t.VBRequired,
+		Version: t.Version, Rules: t.servedRules(s), VBAvailable: t.servedVBAvailable(), VBRequired: t.VBRequired,
 		Previous: t.PreviousBlock.String(), Bits: fmt.Sprintf("%08x", t.Bits), FullTarget: t.NetworkTarget,
 		Height: t.Height, MinTime: t.MinTime, NonceRange: nonceRange,
 		SigopLimit: t.SigopLimit, SizeLimit: t.SizeLimit, WeightLimit: t.WeightLimit,
@@ -46,13 +90,13 @@ func (t *Template) renderTail() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
 	}
-	tail := make([]byte, 0, len(small)+2*len(t.body)+300*len(t.Transactions)+64)
+	tail := make([]byte, 0, len(small)+2*int(t.set.size)+300*len(t.Transactions)+64)
 	tail = append(tail, `"transactions":[`...)
 	for i := range t.Transactions {
 		if i > 0 {
 			tail = append(tail, ',')
 		}
-		tail = t.Transactions[i].appendJSON(tail)
+		tail = t.Transactions[i].appendJSON(tail, s)
 	}
 	tail = append(tail, `],`...)
 	return append(tail, small[1:]...), nil // without the opening brace
@@ -60,13 +104,17 @@ func (t *Template) renderTail() ([]byte, error) {
 
 // appendJSON appends the element of "transactions" (BIP 22 and BIP 145, Transactions Object
 // Format).
-func (tx *Transaction) appendJSON(b []byte) []byte {
+func (tx *Transaction) appendJSON(b []byte, s style) []byte {
+	raw, hash := tx.Raw, tx.Hash
+	if s.stripped {
+		raw, hash = tx.stripped(), tx.TxID // the hash is of what is sent
+	}
 	b = append(b, `{"data":"`...)
-	b = hex.AppendEncode(b, tx.Raw)
+	b = hex.AppendEncode(b, raw)
 	b = append(b, `","txid":"`...)
 	b = append(b, tx.TxID.String()...)
 	b = append(b, `","hash":"`...)
-	b = append(b, tx.Hash.String()...)
+	b = append(b, hash.String()...)
 	b = append(b, `","depends":[`...)
 	for i, parent := range tx.Depends {
 		if i > 0 {
@@ -79,8 +127,10 @@ func (tx *Transaction) appendJSON(b []byte) []byte {
 		b = append(b, `,"fee":`...)
 		b = strconv.AppendInt(b, tx.Fee, 10)
 	}
-	b = append(b, `,"sigops":`...)
-	b = strconv.AppendInt(b, tx.Sigops, 10)
+	if !s.silent {
+		b = append(b, `,"sigops":`...)
+		b = strconv.AppendInt(b, tx.Sigops, 10)
+	}
 	b = append(b, `,"weight":`...)
 	b = strconv.AppendInt(b, tx.Weight, 10)
 	if tx.Required {
@@ -89,30 +139,26 @@ func (tx *Transaction) appendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-// servedRules returns the rules as clients must see them: segwit carries the '!' prefix exactly
-// when transactions have witnesses (BIP 145, Block Template), whatever the node said of it.
-func (t *Template) servedRules() []string {
+// servedRules returns the rules as clients must see them: segwit is forced exactly when
+// transactions are sent with witnesses (BIP 145, Block Template), whatever the node said of it.
+func (t *Template) servedRules(s style) []string {
 	rules := make([]string, 0, len(t.Rules)+1)
-	known := false
+	known, segwit := false, ruleSegwit
+	if t.needsSegwit() && !s.stripped {
+		segwit = forced + ruleSegwit
+	}
 	for _, rule := range t.Rules {
-		if strings.TrimPrefix(rule, "!") == ruleSegwit {
+		if strings.TrimPrefix(rule, forced) == ruleSegwit {
 			known = true
-			rule = t.segwitRule()
+			rule = segwit
 		}
 		rules = append(rules, rule)
 	}
 	// btcd names no rules.
-	if !known && t.WitnessCommitment != nil {
-		rules = append(rules, t.segwitRule())
+	if !known && t.needsSegwit() {
+		rules = append(rules, segwit)
 	}
 	return rules
-}
-
-func (t *Template) segwitRule() string {
-	if t.WitnessCommitment != nil {
-		return "!" + ruleSegwit
-	}
-	return ruleSegwit
 }
 
 // servedVBAvailable is never nil: clients want rules and vbavailable together or not at all.

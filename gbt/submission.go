@@ -1,6 +1,7 @@
 package gbt
 
 import (
+	"math/big"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -68,6 +69,20 @@ type Share struct {
 	Block bool
 	// Value is what the coinbase pays in total, in satoshis.
 	Value int64
+	// Paid is what of it goes to the pool's outputs, and Full what the pool's own full template
+	// paid when the work was issued or declared, in satoshis. A share counts by the two: see Work.
+	Paid, Full int64
 	// Transactions is the number of transactions in the block, the coinbase among them.
 	Transactions int
+}
+
+// Work returns what the share counts: the expected number of hashes of its Target, times what its
+// block pays the pool of what it could, at most all, rounded down.
+func (s *Share) Work() *big.Int {
+	work := s.Target.Work()
+	if s.Paid >= s.Full {
+		return work
+	}
+	work.Mul(work, big.NewInt(max(0, s.Paid)))
+	return work.Div(work, big.NewInt(s.Full))
 }

@@ -2,10 +2,12 @@ package gbt
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"encoding/binary"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/btcsuite/btcd/blockchain"
 	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
@@ -53,16 +55,18 @@ type Template struct {
 
 	// identity is the same for two answers of nodes that lead to the same work.
 	identity [sha256.Size]byte
-	// sigops sums what the transactions count, in BIP 141 sigop cost.
-	sigops int64
-	// body is the transactions' bytes one after another, as they follow the coinbase in a block.
-	body []byte
+	// set is Transactions as judging needs them.
+	set *txSet
 	// coinbase is the coinbase transaction of all work on the template, but for its token.
 	coinbase skeleton
-	// tail is the rendered JSON that all work on the template shares.
-	tail []byte
-	// witnessFree is the same template for clients without segwit, made when first needed.
-	witnessFree func() (*Template, error)
+	// answers is the rendered JSON that all work on the template shares; nil once it is old.
+	answers *answers
+	// variants are the smaller forms of the template; nil in those themselves.
+	variants *variants
+	// reduce makes them.
+	reduce func(shape) (*Template, error)
+	// index finds transactions by either id.
+	index func() map[chainhash.Hash]*Transaction
 }
 
 // Transaction is one transaction of a template.
@@ -84,7 +88,7 @@ type Transaction struct {
 
 // mark is the part of the template's identity that tokens carry. Gateways that were given the same
 // template know each other's work by it, which their own numbers would not tell.
-func (t *Template) mark() uint64 { return getUint(t.identity[:6]) }
+func (t *Template) mark() uint32 { return binary.BigEndian.Uint32(t.identity[:4]) }
 
 // HeaderTime returns the time for a header at a given moment: the node's clock at that moment, as
 // far as its answer told, and never below MinTime.
@@ -99,14 +103,20 @@ func (t *Template) LongPollID() string {
 	return t.PreviousBlock.String() + strconv.FormatUint(t.Seq, 10)
 }
 
-// ofForm returns a published template in the form that work was issued in.
-func (t *Template) ofForm(f form) (*Template, error) {
-	switch f {
-	case formWhole:
-		return t, nil
-	case formWitnessFree:
-		return t.witnessFree()
-	default:
-		return nil, fmt.Errorf("%w: form %d", ErrTemplate, f)
-	}
+// Outputs returns what the coinbase of work on the template pays, the witness commitment not among
+// them. The slice is the caller's; the scripts must not be modified.
+func (t *Template) Outputs() []Output { return slices.Clone(t.coinbase.outputs) }
+
+// Weight returns the weight units and Size the bytes that a block of the template takes at most,
+// with room for what the miner adds to the coinbase.
+func (t *Template) Weight() int64 {
+	return t.coinbase.measure(t.WitnessCommitment).weight + headerSize*blockchain.WitnessScaleFactor + t.set.weight
 }
+
+// Size returns the bytes that a block of the template takes at most.
+func (t *Template) Size() int64 {
+	return t.coinbase.measure(t.WitnessCommitment).size + headerSize + t.set.size
+}
+
+// Sigops returns what the template's transactions count, in BIP 141 sigop cost.
+func (t *Template) Sigops() int64 { return t.set.sigops }

@@ -10,95 +10,126 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
-// A token is what judging needs to know of issued work. It travels twice: as the workid and, for
-// clients that send none back, in the coinbase's scriptSig, so any gateway that has the key judges
-// any submission without having kept anything. It is authenticated by an HMAC over itself, the
-// previous block and the account, so nobody makes one up or submits another's work.
+// A token is what judging needs to know of issued work. It travels twice: as the workid and in the
+// coinbase's scriptSig, so any gateway that has the key judges any submission without having kept
+// anything. The one in the scriptSig decides, because the proof of work is over it: nobody can find
+// a hash first and choose afterwards which work, and so which share target, it is for. The token is
+// authenticated by an HMAC over itself, the previous block and the account, so nobody makes one up
+// or submits another's work.
 //
-//	offset  0  1 byte   form: how the template was shaped for the client
-//	        1  6 bytes  the template: the first bytes of its identity
-//	        7  4 bytes  when the work was issued, Unix seconds
-//	       11  4 bytes  the share target in compact form
-//	       15  7 bytes  what the coinbase was to pay, satoshis
-//	       22  6 bytes  a number that no two tokens share
-//	       28  8 bytes  the first bytes of the HMAC-SHA256
+//	offset  0  1 byte   what the work is like and what its miner may do: an offer
+//	        1  4 bytes  the template: the first bytes of its identity
+//	        5  4 bytes  when the work was issued, Unix seconds
+//	        9  4 bytes  the share target in compact form
+//	       13  7 bytes  what the pool's own full template paid then, satoshis
+//	       20  2 bytes  the size limit that the miner asked for, in sizeUnit; 0 is none
+//	       22  2 bytes  the sigop limit that the miner asked for, in sigopUnit; 0 is none
+//	       24  6 bytes  a number that no two tokens share
+//	       30  8 bytes  the first bytes of the HMAC-SHA256
 //
 // Numbers are big-endian. 8 bytes of HMAC suffice: every try costs a proof of work.
 type token [tokenSize]byte
 
 const (
-	tokenSize     = 36
-	tokenMACStart = 28
+	tokenSize     = 38
+	tokenMACStart = 30
+	// macSize is how much of an HMAC tokens carry.
+	macSize = 8
 	// macDomain keeps the HMAC apart from any other use of the key.
-	macDomain = "gbtpool work 1"
+	macDomain = "gbtpool work 2"
 )
 
-// form says how a template was shaped for a client.
-type form byte
+// offer says what work is like and what its miner may do beyond what all miners may.
+type offer byte
 
 const (
-	// formWhole is the template as the feed publishes it.
-	formWhole form = 0
-	// formWitnessFree holds only transactions without witness (BIP 145).
-	formWitnessFree form = 1
+	// offerWitnessFree is set if the work holds only transactions without witness (BIP 145).
+	offerWitnessFree offer = 1 << iota
+	// offerStripped is set if transactions were sent without their witnesses.
+	offerStripped
+	// offerCommitment is set if the miner appends the witness commitment itself (BIP 145).
+	offerCommitment
+	// offerCoinbase is set if the miner may replace the coinbase but for its token and outputs.
+	offerCoinbase
+	// offerGeneration is set if the miner may add outputs to the coinbase.
+	offerGeneration
+	// offerTransactions is set if the miner may choose the transactions.
+	offerTransactions
+	// offerPrevblock is set if the miner may go on to the next previous block.
+	offerPrevblock
 )
+
+func (o offer) has(what offer) bool { return o&what != 0 }
 
 // terms are a token's contents.
 type terms struct {
-	form     form
-	template uint64 // Template.mark
+	offer    offer
+	template uint32 // Template.mark
 	issued   time.Time
 	target   Target
-	value    int64
+	full     int64 // what the pool's own full template paid, satoshis
+	limits   limits
 	nonce    uint64
 }
 
-// sealer makes and opens tokens.
+// sealer makes and opens tokens and the workids of declared work.
 type sealer struct{ key []byte }
 
 // seal makes the token of work on the block after previous, issued to account.
 func (s sealer) seal(t terms, previous chainhash.Hash, account Account) token {
 	var tok token
-	tok[0] = byte(t.form)
-	putUint(tok[1:7], t.template)
-	putUint(tok[7:11], uint64(max(0, t.issued.Unix())))
-	binary.BigEndian.PutUint32(tok[11:15], t.target.Bits())
-	putUint(tok[15:22], uint64(max(0, t.value)))
-	putUint(tok[22:28], t.nonce)
-	copy(tok[tokenMACStart:], s.mac(tok, previous, account))
+	tok[0] = byte(t.offer)
+	binary.BigEndian.PutUint32(tok[1:5], t.template)
+	putUint(tok[5:9], uint64(max(0, t.issued.Unix())))
+	binary.BigEndian.PutUint32(tok[9:13], t.target.Bits())
+	putUint(tok[13:20], uint64(max(0, t.full)))
+	binary.BigEndian.PutUint16(tok[20:22], t.limits.size)
+	binary.BigEndian.PutUint16(tok[22:24], t.limits.sigops)
+	putUint(tok[24:30], t.nonce)
+	copy(tok[tokenMACStart:], s.mac(macDomain, tok[:tokenMACStart], previous, account))
 	return tok
 }
 
 // open returns a token's contents; false if it was not sealed for this block and account.
 func (s sealer) open(tok token, previous chainhash.Hash, account Account) (terms, bool) {
-	if !hmac.Equal(tok[tokenMACStart:], s.mac(tok, previous, account)) {
+	if !hmac.Equal(tok[tokenMACStart:], s.mac(macDomain, tok[:tokenMACStart], previous, account)) {
 		return terms{}, false
 	}
-	target, err := TargetFromBits(binary.BigEndian.Uint32(tok[11:15]))
+	target, err := TargetFromBits(binary.BigEndian.Uint32(tok[9:13]))
 	if err != nil {
 		return terms{}, false
 	}
 	return terms{
-		form:     form(tok[0]),
-		template: getUint(tok[1:7]),
-		issued:   time.Unix(int64(getUint(tok[7:11])), 0),
+		offer:    offer(tok[0]),
+		template: binary.BigEndian.Uint32(tok[1:5]),
+		issued:   time.Unix(int64(getUint(tok[5:9])), 0),
 		target:   target,
-		value:    int64(getUint(tok[15:22])),
-		nonce:    getUint(tok[22:28]),
+		full:     int64(getUint(tok[13:20])),
+		limits:   limits{size: binary.BigEndian.Uint16(tok[20:22]), sigops: binary.BigEndian.Uint16(tok[22:24])},
+		nonce:    getUint(tok[24:30]),
 	}, true
 }
 
-func (s sealer) mac(tok token, previous chainhash.Hash, account Account) []byte {
+func (s sealer) mac(domain string, content []byte, previous chainhash.Hash, account Account) []byte {
 	h := hmac.New(sha256.New, s.key)
-	h.Write([]byte(macDomain))
-	h.Write(tok[:tokenMACStart])
+	h.Write([]byte(domain))
+	h.Write(content)
 	h.Write(previous[:])
 	h.Write([]byte(account.Script))
-	return h.Sum(nil)[:tokenSize-tokenMACStart]
+	return h.Sum(nil)[:macSize]
 }
 
 // String returns the token as a workid: characters that need no escaping in JSON or a URL.
 func (t token) String() string { return base64.RawURLEncoding.EncodeToString(t[:]) }
+
+// parseToken reads a workid that may be a token.
+func parseToken(workID string) (token, bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(workID)
+	if err != nil || len(raw) != tokenSize {
+		return token{}, false
+	}
+	return token(raw), true
+}
 
 // putUint stores the low bytes of n, big-endian, in as many bytes as b has.
 func putUint(b []byte, n uint64) {

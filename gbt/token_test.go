@@ -20,11 +20,12 @@ func drawTerms(t *rapid.T) terms {
 		t.Fatal(err)
 	}
 	return terms{
-		form:     rapid.SampledFrom([]form{formWhole, formWitnessFree}).Draw(t, "form"),
-		template: rapid.Uint64Max(1<<48-1).Draw(t, "template"),
+		offer:    offer(rapid.Byte().Draw(t, "offer")),
+		template: rapid.Uint32().Draw(t, "template"),
 		issued:   time.Unix(rapid.Int64Range(0, 1<<32-1).Draw(t, "issued"), 0),
 		target:   target.Round(),
-		value:    rapid.Int64Range(0, 21e14).Draw(t, "value"),
+		full:     rapid.Int64Range(0, 21e14).Draw(t, "full"),
+		limits:   limits{rapid.Uint16().Draw(t, "size"), rapid.Uint16().Draw(t, "sigops")},
 		nonce:    rapid.Uint64Max(1<<48-1).Draw(t, "nonce"),
 	}
 }
@@ -78,15 +79,15 @@ func TestTokenLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	tok := sealer{key: []byte(testKey)}.seal(terms{
-		form: formWitnessFree, template: 0x010203040506, issued: time.Unix(0x07080910, 0), target: target,
-		value: 0x11121314151617, nonce: 0x181920212223,
+		offer: offerWitnessFree, template: 0x01020304, issued: time.Unix(0x07080910, 0), target: target,
+		full: 0x11121314151617, limits: limits{0x2425, 0x2627}, nonce: 0x181920212223,
 	}, tipOf(1), testAccount(1))
-	want := "01" + "010203040506" + "07080910" + "1d00ffff" + "11121314151617" + "181920212223" + "76a0d022b8e4ea87"
+	want := "01" + "01020304" + "07080910" + "1d00ffff" + "11121314151617" + "2425" + "2627" + "181920212223" + "0c24e1aed42ec987"
 	if got := hex.EncodeToString(tok[:]); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if len(tok.String()) != 48 {
-		t.Errorf("the workid %q has %d characters, want 48", tok, len(tok.String()))
+	if len(tok.String()) != 51 {
+		t.Errorf("the workid %q has %d characters, want 51", tok, len(tok.String()))
 	}
 }
 

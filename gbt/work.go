@@ -3,6 +3,8 @@ package gbt
 import (
 	"errors"
 	"fmt"
+
+	"github.com/btcsuite/btcd/wire/v2"
 )
 
 // ErrUnavailable matches errors that a retry cures: there is no template to give work on. The
@@ -26,14 +28,17 @@ type Work struct {
 	Coinbase []byte
 	// CurTime is the time for the header and MaxTime the latest that it may carry, in Unix seconds.
 	CurTime, MaxTime int64
-	// head is the JSON that is particular to this work.
-	head []byte
+	// Mutable lists what the miner may do with the work, by the names of BIP 23.
+	Mutable []string
+	offer   offer
+	// head is the JSON that is particular to this work, tail what it shares.
+	head, tail []byte
 }
 
 // Result returns the getblocktemplate result as two pieces of JSON text: head is particular to
 // this work and small, tail is shared by all work on the template and large. The result is the
 // two in turn. Neither may be modified.
-func (w *Work) Result() (head, tail []byte) { return w.head, w.Template.tail }
+func (w *Work) Result() (head, tail []byte) { return w.head, w.tail }
 
 // Block returns the work as a whole block that only lacks its proof of work, serialised: what a
 // node is asked about in a proposal (BIP 23, Block Proposal).
@@ -42,5 +47,12 @@ func (w *Work) Block() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.Template.block(&coinbase, w.CurTime)
+	if commitment := w.Template.WitnessCommitment; commitment != nil && w.offer.has(offerCommitment) {
+		msg := coinbase.tx.MsgTx()
+		msg.AddTxOut(wire.NewTxOut(0, commitment)) // as the miner has to
+		if coinbase, err = newCoinbase(msg); err != nil {
+			return nil, err
+		}
+	}
+	return w.Template.block(w.Template.set, &coinbase, w.CurTime)
 }
