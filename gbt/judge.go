@@ -120,7 +120,7 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 		return v
 	case err != nil:
 		return v.rejected(err)
-	case v.BlockReason != "" && !valid(v.BlockReason):
+	case v.refused():
 		j.alarm(ctx, s, c, fmt.Errorf("the nodes refuse what was found to be good work: %s", v.BlockReason))
 		return v.rejected(reject(v.BlockReason, "a full node refused the block"))
 	}

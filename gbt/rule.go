@@ -85,10 +85,10 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 	if err != nil {
 		return Share{}, err
 	}
-	if own {
+	if own && !v.refused() {
 		q := &question{
 			template: st.template, set: set, id: set.id(c.header.PrevBlock), coinbase: &c.coinbase, value: pay.claimed,
-			may: func() error { return j.spend(s) }, accepted: v.connected(),
+			may: func() error { return j.spend(s) }, accepted: v.taken(),
 		}
 		if err := j.verify(ctx, q); err != nil {
 			return Share{}, err
@@ -368,10 +368,15 @@ func less(paid, owed, floor int64) bool {
 	return gotHigh < wantHigh || gotHigh == wantHigh && got < want
 }
 
-// connected reports whether a node has judged the block as a whole, so that nothing is left to ask. A
-// node that took it for valid but not the best may not have looked at what it spends.
-func (v *Verdict) connected() bool {
-	return v.Block && v.BlockErr == nil && (v.BlockReason == "" || v.BlockReason == Duplicate || !valid(v.BlockReason))
+// taken reports whether a node has accepted the whole block, so that nothing is left to ask. A node
+// that took it for valid but not the best may not have looked at what it spends.
+func (v *Verdict) taken() bool {
+	return v.Block && v.BlockErr == nil && (v.BlockReason == "" || v.BlockReason == Duplicate)
+}
+
+// refused reports whether the nodes have refused the whole block.
+func (v *Verdict) refused() bool {
+	return v.Block && v.BlockErr == nil && v.BlockReason != "" && !valid(v.BlockReason)
 }
 
 // verify has a set that no template vouches for checked.
