@@ -23,7 +23,7 @@ type BudgetError struct {
 
 // Error implements error.
 func (e *BudgetError) Error() string {
-	return fmt.Sprintf("%s: %s, try again in %s", ErrBudget, e.What, e.RetryAfter())
+	return fmt.Sprintf("the budget for checking blocks of one's own is spent: %s, try again in %s", e.What, e.RetryAfter())
 }
 
 // Unwrap returns ErrBudget.

@@ -87,6 +87,13 @@ func (t Target) String() string { return hex.EncodeToString(t[:]) }
 // MarshalText implements encoding.TextMarshaler with String.
 func (t Target) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler with ParseTarget.
+func (t *Target) UnmarshalText(text []byte) error {
+	var err error
+	*t, err = ParseTarget(string(text))
+	return err
+}
+
 // Cmp returns -1, 0 or 1 as t is below (harder than), equal to or above (easier than) other.
 func (t Target) Cmp(other Target) int {
 	for i := range t {

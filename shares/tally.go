@@ -65,7 +65,7 @@ func (t *Tally) Record(_ context.Context, share gbt.Share) error {
 	t.remember(share)
 	w := t.worker(share.Account, share.Worker)
 	w.Accepted++
-	w.Work.Add(w.Work, share.Target.Work())
+	w.Work.Add(w.Work, share.Work())
 	if share.Block {
 		w.Blocks++
 	}
