@@ -100,6 +100,24 @@ func TestTallyDuplicates(t *testing.T) {
 	}
 }
 
+// TestTallyPoorShares counts shares by what their blocks pay of what they could.
+func TestTallyPoorShares(t *testing.T) {
+	tally := NewTally()
+	for n, paid := range []int64{100, 50, 150, 0} {
+		s := share(byte(n))
+		s.Paid, s.Full = paid, 100
+		if err := tally.Record(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := share(0).Target.Work()
+	want := new(big.Int).Mul(whole, big.NewInt(2))
+	want.Add(want, new(big.Int).Div(whole, big.NewInt(2)))
+	if got := tally.Workers()[0].Work; got.Cmp(want) != 0 {
+		t.Errorf("they count %s, want %s", got, want)
+	}
+}
+
 // TestTallyConcurrent records every share from many sides at once; each counts once.
 func TestTallyConcurrent(t *testing.T) {
 	const sides, each = 8, 500

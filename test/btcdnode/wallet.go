@@ -60,22 +60,28 @@ func newWallet(tb testing.TB, params *chaincfg.Params) *wallet {
 // Spend puts a transaction into the node's mempool, with a witness on a chain that has segwit,
 // and returns its id. It spends the coinbase of a block that the node has generated, which needs
 // 100 blocks on top.
-func (n *Node) Spend() chainhash.Hash {
+func (n *Node) Spend() chainhash.Hash { return n.SpendWith() }
+
+// SpendWith is Spend with further outputs, of nothing, that have the given scripts.
+func (n *Node) SpendWith(scripts ...[]byte) chainhash.Hash {
 	n.tb.Helper()
-	txid, err := n.spend(n.tb.Context())
+	txid, err := n.spend(n.tb.Context(), scripts)
 	if err != nil {
 		n.tb.Fatalf("btcdnode: spend: %v", err)
 	}
 	return txid
 }
 
-func (n *Node) spend(ctx context.Context) (chainhash.Hash, error) {
+// Skip leaves the coinbases of the next blocks to the wallets of other nodes.
+func (n *Node) Skip(blocks int32) { n.wallet.next += blocks }
+
+func (n *Node) spend(ctx context.Context, scripts [][]byte) (chainhash.Hash, error) {
 	coin, err := n.coinbase(ctx, n.wallet.next)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
 	n.wallet.next++
-	tx, err := n.wallet.sign(coin)
+	tx, err := n.wallet.sign(coin, scripts)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
@@ -107,8 +113,8 @@ func (n *Node) coinbase(ctx context.Context, height int32) (*wire.MsgTx, error) 
 }
 
 // sign makes a transaction that sends what the first output of a coinbase holds back to the
-// wallet.
-func (w *wallet) sign(coinbase *wire.MsgTx) (*wire.MsgTx, error) {
+// wallet, and has further outputs of nothing.
+func (w *wallet) sign(coinbase *wire.MsgTx, scripts [][]byte) (*wire.MsgTx, error) {
 	coin := coinbase.TxOut[0]
 	if !bytes.Equal(coin.PkScript, w.script) {
 		return nil, errors.New("the coinbase pays somebody else")
@@ -117,6 +123,9 @@ func (w *wallet) sign(coinbase *wire.MsgTx) (*wire.MsgTx, error) {
 	tx := wire.NewMsgTx(2)
 	tx.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&txid, 0), nil, nil))
 	tx.AddTxOut(wire.NewTxOut(coin.Value-fee, w.script))
+	for _, script := range scripts {
+		tx.AddTxOut(wire.NewTxOut(0, script))
+	}
 	var err error
 	if w.segwit {
 		fetcher := txscript.NewCannedPrevOutputFetcher(w.script, coin.Value)
