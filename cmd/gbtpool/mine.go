@@ -2,12 +2,20 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
 
 	"github.com/gbtpool/gbtpool/gbt/client"
 )
+
+// mineAgent is what the miner calls itself.
+const mineAgent = "gbtpool-mine"
 
 // mineCmd mines on the processor.
 type mineCmd struct {
@@ -18,37 +26,34 @@ type mineCmd struct {
 	HashRate    float64 `help:"Most hashes per second to make; 0 for no limit."`
 	CoinbaseSig string  `help:"Text to append to the coinbase where the server allows it."`
 	Shares      int     `help:"Stop after this many accepted shares; 0 for no end."`
-}
 
-// ledger shows what a miner does.
-type ledger struct {
-	screen *screen
-	miner  *client.Miner
-	stop   context.CancelFunc
-	until  int
-	start  time.Time
-	mu     sync.Mutex
-	// Both are held by mu: the height that was last shown, and whether a status line is at the
-	// bottom of the terminal.
-	height int32
-	status bool
+	Select        string `placeholder:"POLICY|PROGRAM" help:"Who chooses the transactions: pool (as given), empty, no-op-return, max-fee (from --node), or a program that gets a template's JSON and prints txids in block order. Default pool, or max-fee with --node."`
+	Node          string `placeholder:"URL" help:"Your own full node, to choose transactions from: http://USER:PASSWORD@HOST:PORT."`
+	NodeCookie    string `placeholder:"FILE" type:"path" help:"The node's .cookie file, instead of a user and password in its URL."`
+	PayoutScript  string `placeholder:"HEX" help:"Script that your own coinbase pays, where the server leaves the coinbase to you, as full nodes do."`
+	PayoutAddress string `placeholder:"ADDRESS" help:"Address that it pays, instead of a script."`
+	SizeLimit     int64  `placeholder:"BYTES" help:"Most bytes that a block should take."`
 }
 
 // Run implements the command. Ctrl-C is its normal end.
 func (c *mineCmd) Run(ctx context.Context, out, _ *screen) error {
-	server, err := client.New(client.Config{URL: c.URL, User: c.User, Password: c.Password, UserAgent: "gbtpool-mine"})
+	server, err := client.New(client.Config{URL: c.URL, User: c.User, Password: c.Password, UserAgent: mineAgent})
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	cfg, err := c.miner()
+	if err != nil {
+		return err
+	}
+	if cfg.Node != nil {
+		defer cfg.Node.Close()
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	l := &ledger{screen: out, stop: stop, until: c.Shares, start: time.Now()}
-	l.miner, err = client.NewMiner(client.MinerConfig{
-		Client: server, Options: client.Options{Append: []byte(c.CoinbaseSig)},
-		Threads: c.Threads, HashRate: c.HashRate, Events: l.event,
-	})
-	if err != nil {
+	cfg.Client, cfg.Events = server, l.event
+	if l.miner, err = client.NewMiner(cfg); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
@@ -58,90 +63,53 @@ func (c *mineCmd) Run(ctx context.Context, out, _ *screen) error {
 	return err
 }
 
-// watch rewrites the status line until the miner is done.
-func (l *ledger) watch(done <-chan error) error {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	last, at := uint64(0), time.Now()
-	for {
-		select {
-		case err := <-done:
-			return err
-		case now := <-ticker.C:
-			stats := l.miner.Stats()
-			l.show(&stats, float64(stats.Hashes-last)/now.Sub(at).Seconds())
-			last, at = stats.Hashes, now
-		}
+// miner returns the settings of the miner, all but the server.
+func (c *mineCmd) miner() (client.MinerConfig, error) {
+	payTo, err := payoutTo(c.PayoutScript, c.PayoutAddress)
+	if err != nil {
+		return client.MinerConfig{}, err
 	}
+	cfg := client.MinerConfig{
+		Options: client.Options{Append: []byte(c.CoinbaseSig), PayTo: payTo},
+		Threads: c.Threads, HashRate: c.HashRate, SizeLimit: c.SizeLimit,
+	}
+	if cfg.Policy, err = selectPolicy(c.Select, c.Node != ""); err != nil {
+		return client.MinerConfig{}, err
+	}
+	if c.Node == "" {
+		if c.NodeCookie != "" {
+			return client.MinerConfig{}, errors.New("--node-cookie is of no use without --node URL")
+		}
+		return cfg, nil
+	}
+	cfg.Node, err = client.New(client.Config{URL: c.Node, CookieFile: c.NodeCookie, UserAgent: mineAgent})
+	if err != nil {
+		return client.MinerConfig{}, fmt.Errorf("--node: %w", err)
+	}
+	return cfg, nil
 }
 
-// event hears what happens to the miner.
-func (l *ledger) event(e client.Event) {
-	at := l.screen.paint(dim, e.Time.Format(time.TimeOnly))
-	switch e.Kind {
-	case client.NewWork:
-		l.mu.Lock()
-		changed := l.height != e.Template.Height
-		l.height = e.Template.Height
-		l.mu.Unlock()
-		if changed {
-			l.line(fmt.Sprintf("%s  height %d, %d transactions, share difficulty %.6g, block difficulty %.6g", at,
-				e.Template.Height, len(e.Template.Transactions), e.Template.Target.Difficulty(), e.Template.NetworkTarget.Difficulty()))
+// payoutTo returns the script that is named by itself or by its address; nil if neither is.
+func payoutTo(script, addr string) ([]byte, error) {
+	switch {
+	case script != "" && addr != "":
+		return nil, errors.New("name either --payout-script or --payout-address")
+	case script != "":
+		raw, err := hex.DecodeString(script)
+		if err != nil {
+			return nil, fmt.Errorf("--payout-script is a script in hexadecimal: %w", err)
 		}
-	case client.Trouble:
-		l.line(fmt.Sprintf("%s  %s %v", at, l.screen.paint(yellow, "trouble "), e.Err))
-	case client.Verdict:
-		what := "share"
-		if e.Block {
-			what = "block"
-		}
-		ruling := l.screen.paint(green, "accepted")
-		if e.Reason != "" {
-			ruling = l.screen.paint(red, "refused ")
-			what += ": " + string(e.Reason)
-		}
-		l.line(fmt.Sprintf("%s  %s %s %s", at, ruling, e.Hash, what))
-		if l.until > 0 && l.miner.Stats().Accepted >= l.until {
-			l.stop()
+		return raw, nil
+	case addr == "":
+		return nil, nil
+	}
+	// An address does not say which test network it is on, and scripts are the same on all.
+	for _, chain := range []*chaincfg.Params{
+		&chaincfg.MainNetParams, &chaincfg.TestNet3Params, &chaincfg.RegressionNetParams, &chaincfg.SimNetParams,
+	} {
+		if decoded, err := address.DecodeAddress(addr, chain); err == nil && decoded.IsForNet(chain) {
+			return txscript.PayToAddrScript(decoded)
 		}
 	}
-}
-
-// line prints a line above the status line.
-func (l *ledger) line(text string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.status {
-		_, _ = fmt.Fprint(l.screen, "\r\x1b[K")
-		l.status = false
-	}
-	l.screen.printf("%s", text)
-}
-
-// show rewrites the status line on a terminal.
-func (l *ledger) show(stats *client.Stats, perSecond float64) {
-	if !l.screen.terminal {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, _ = fmt.Fprintf(l.screen, "\r\x1b[K%s  height %d  %s  best %.6g",
-		l.screen.paint(bold, hashRate(perSecond)), stats.Height, score(stats), stats.Best.Difficulty())
-	l.status = true
-}
-
-// summary sums everything up, for the end.
-func (l *ledger) summary() string {
-	stats, elapsed := l.miner.Stats(), time.Since(l.start)
-	return fmt.Sprintf("%s in %s, %s on average", score(&stats), elapsed.Round(time.Second),
-		hashRate(float64(stats.Hashes)/max(elapsed.Seconds(), 1e-3)))
-}
-
-// score sums verdicts up.
-func score(stats *client.Stats) string {
-	text := fmt.Sprintf("accepted %s (%s), %s", count(stats.Accepted, "share"), count(stats.Blocks, "block"), reasons(stats.Refused))
-	if stats.Dropped > 0 {
-		text += fmt.Sprintf(", %d not sent", stats.Dropped)
-	}
-	return text
+	return nil, fmt.Errorf("--payout-address: %q is no address", addr)
 }

@@ -57,7 +57,7 @@ func TestMine(t *testing.T) {
 	}
 	for _, want := range []string{
 		`^\d\d:\d\d:\d\d  height 500, 0 transactions, share difficulty 5\.96046e-08, block difficulty 1\n`,
-		`(?m)^\d\d:\d\d:\d\d  refused  00[0-9a-f]{62} share: stale-work$`,
+		`(?m)^\d\d:\d\d:\d\d  refused  00[0-9a-f]{62} share: stale-work: the work is too old: fetch a new template$`,
 		`(?m)^\d\d:\d\d:\d\d  accepted 00[0-9a-f]{62} share$`,
 		`\naccepted \d+ shares? \(0 blocks\), refused 1 stale-work in \d+s, .* k?H/s on average\n$`,
 	} {

@@ -148,35 +148,3 @@ type Block struct {
 
 // Template returns what the block was assembled from.
 func (b *Block) Template() *Template { return b.assembler.template }
-
-// Serialize returns the whole block as the network has it.
-func (b *Block) Serialize() ([]byte, error) {
-	coinbase := b.coinbase
-	if b.assembler.committed {
-		coinbase = coinbase.Copy()
-		coinbase.TxIn[0].Witness = wire.TxWitness{make([]byte, blockchain.CoinbaseWitnessDataLen)} // BIP 141
-	}
-	return b.serialize(coinbase, b.Template().Transactions)
-}
-
-// Abbreviated returns the block without the transactions after the coinbase, as servers take it
-// that allow submit/coinbase (BIP 23, Submission Abbreviation).
-func (b *Block) Abbreviated() ([]byte, error) {
-	return b.serialize(b.coinbase, nil)
-}
-
-func (b *Block) serialize(coinbase *wire.MsgTx, rest []Transaction) ([]byte, error) {
-	var out bytes.Buffer
-	err := errors.Join(
-		b.Header.Serialize(&out),
-		wire.WriteVarInt(&out, 0, uint64(len(b.Template().Transactions))+1),
-		coinbase.Serialize(&out),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("block: %w", err)
-	}
-	for i := range rest {
-		out.Write(rest[i].Raw)
-	}
-	return out.Bytes(), nil
-}

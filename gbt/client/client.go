@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,9 @@ const (
 	maxReply = 64 << 20
 	// requestTimeout bounds everything but long polls.
 	requestTimeout = 60 * time.Second
+	// rejectDetail is the header in which a server says more of a refusal than its reason. BIP 22
+	// has no place for it in the result.
+	rejectDetail = "X-Reject-Detail"
 )
 
 // Config configures a Client.
@@ -29,6 +33,9 @@ type Config struct {
 	URL string
 	// User and Password are for Basic authentication. A pool takes the payout address as the user.
 	User, Password string
+	// CookieFile is the .cookie of a full node on this machine, used instead of User and Password.
+	// It is read for each request, because the node writes it anew when it starts.
+	CookieFile string
 	// UserAgent names the program to the server; default "gbtpool-client".
 	UserAgent string
 	// HTTP sends the requests. The default suits one server and has no limit on the time that a
@@ -86,14 +93,20 @@ type Error struct {
 	// Code and Message are the JSON-RPC error's; Code is 0 if the answer was none.
 	Code    int
 	Message string
+	// Detail is what the server says beside; empty if nothing.
+	Detail string
 }
 
 // Error implements error.
 func (e *Error) Error() string {
-	if e.Code == 0 {
-		return fmt.Sprintf("the server answers with HTTP status %d: %s", e.HTTPStatus, e.Message)
+	text := e.Message
+	if e.Detail != "" {
+		text += ": " + e.Detail
 	}
-	return fmt.Sprintf("the server answers: %s (error %d, HTTP status %d)", e.Message, e.Code, e.HTTPStatus)
+	if e.Code == 0 {
+		return fmt.Sprintf("the server answers with HTTP status %d: %s", e.HTTPStatus, text)
+	}
+	return fmt.Sprintf("the server answers: %s (error %d, HTTP status %d)", text, e.Code, e.HTTPStatus)
 }
 
 // Forbidden reports whether trying again is no use without a person's intervention (BIP 22, Long
@@ -109,8 +122,50 @@ func forbidden(err error) bool {
 	return errors.As(err, &refusal) && refusal.Forbidden()
 }
 
-// call sends one request to u and decodes its result.
-func (c *Client) call(ctx context.Context, u *url.URL, result any, method string, params ...any) error {
+// response is a server's answer to one request.
+type response struct {
+	result json.RawMessage
+	// detail is what the server says of a refusal beside the result.
+	detail string
+}
+
+// call sends one request to u and returns its answer.
+func (c *Client) call(ctx context.Context, u *url.URL, method string, params ...any) (response, error) {
+	answer, err := c.post(ctx, u, method, params)
+	if err != nil {
+		return response{}, fmt.Errorf("%s: %w", method, err)
+	}
+	return answer, nil
+}
+
+func (c *Client) post(ctx context.Context, u *url.URL, method string, params []any) (response, error) {
+	req, err := c.request(ctx, u, method, params)
+	if err != nil {
+		return response{}, err
+	}
+	res, err := c.cfg.HTTP.Do(req)
+	if err != nil {
+		return response{}, err
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing more is expected of it
+	reply, err := io.ReadAll(io.LimitReader(res.Body, maxReply+1))
+	switch {
+	case err != nil:
+		return response{}, fmt.Errorf("the answer broke off: %w", err)
+	case len(reply) > maxReply:
+		return response{}, fmt.Errorf("the answer is longer than %d bytes", maxReply)
+	}
+	detail := printable(res.Header.Get(rejectDetail))
+	result, err := decodeReply(res.StatusCode, reply)
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		refusal.Detail = detail
+	}
+	return response{result: result, detail: detail}, err
+}
+
+// request makes an HTTP request of a call.
+func (c *Client) request(ctx context.Context, u *url.URL, method string, params []any) (*http.Request, error) {
 	body, err := json.Marshal(struct {
 		JSONRPC string `json:"jsonrpc"`
 		ID      uint64 `json:"id"`
@@ -118,36 +173,29 @@ func (c *Client) call(ctx context.Context, u *url.URL, result any, method string
 		Params  []any  `json:"params"`
 	}{"1.0", c.last.Add(1), method, params})
 	if err != nil {
-		return fmt.Errorf("%s: %w", method, err)
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("%s: %w", method, err)
+		return nil, err
 	}
-	req.SetBasicAuth(c.cfg.User, c.cfg.Password)
+	user, password := c.cfg.User, c.cfg.Password
+	if c.cfg.CookieFile != "" {
+		cookie, err := os.ReadFile(c.cfg.CookieFile)
+		if err != nil {
+			return nil, fmt.Errorf("%w (is the node running, and is this the .cookie in its data directory?)", err)
+		}
+		user, password, _ = strings.Cut(strings.TrimSpace(string(cookie)), ":")
+	}
+	req.SetBasicAuth(user, password)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
-	res, err := c.cfg.HTTP.Do(req)
-	if err != nil {
-		return fmt.Errorf("%s: %w", method, err)
-	}
-	defer res.Body.Close() //nolint:errcheck // nothing more is expected of it
-	reply, err := io.ReadAll(io.LimitReader(res.Body, maxReply+1))
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: the answer broke off: %w", method, err)
-	case len(reply) > maxReply:
-		return fmt.Errorf("%s: the answer is longer than %d bytes", method, maxReply)
-	}
-	if err := decodeReply(res.StatusCode, reply, result); err != nil {
-		return fmt.Errorf("%s: %w", method, err)
-	}
-	return nil
+	return req, nil
 }
 
-// decodeReply reads a JSON-RPC answer. Whitespace before it is fine: servers send some to keep a
-// long poll's connection open.
-func decodeReply(status int, reply []byte, result any) error {
+// decodeReply returns the result of a JSON-RPC answer. Whitespace before it is fine: servers send
+// some to keep a long poll's connection open.
+func decodeReply(status int, reply []byte) (json.RawMessage, error) {
 	var in struct {
 		Result json.RawMessage `json:"result"`
 		Error  *struct {
@@ -158,24 +206,21 @@ func decodeReply(status int, reply []byte, result any) error {
 	err := json.Unmarshal(reply, &in)
 	switch {
 	case err == nil && in.Error != nil:
-		return &Error{HTTPStatus: status, Code: in.Error.Code, Message: printable(in.Error.Message)}
+		return nil, &Error{HTTPStatus: status, Code: in.Error.Code, Message: printable(in.Error.Message)}
 	case status != http.StatusOK:
-		return &Error{HTTPStatus: status, Message: http.StatusText(status)}
+		return nil, &Error{HTTPStatus: status, Message: http.StatusText(status)}
 	case err != nil:
-		return fmt.Errorf("the answer is not JSON-RPC: %w", err)
+		return nil, fmt.Errorf("the answer is not JSON-RPC: %w", err)
 	case in.Result == nil:
-		return errors.New("the answer has no result")
+		return nil, errors.New("the answer has no result")
 	}
-	if err := json.Unmarshal(in.Result, result); err != nil {
-		return fmt.Errorf("the result cannot be read: %w", err)
-	}
-	return nil
+	return in.Result, nil
 }
 
 // printable returns what a server says in a form that is safe to show: without control characters
 // and not too long.
 func printable(text string) string {
-	const most = 200
+	const most = 500
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return -1

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -270,5 +272,50 @@ func TestNew(t *testing.T) {
 	c, err := New(Config{URL: "http://me:secret@pool:9332/path"})
 	if err != nil || c.cfg.User != "me" || c.cfg.Password != "secret" || c.url.User != nil {
 		t.Errorf("user and password of the URL are not used (%v)", err)
+	}
+}
+
+// TestCookie looks at whether the cookie is used that the node wrote last.
+func TestCookie(t *testing.T) {
+	var got string
+	c := serve(t, func(w http.ResponseWriter, c call) {
+		got = c.Header.Get("Authorization")
+		reply(w, newAnswer(t, nil))
+	})
+	c.cfg.CookieFile = filepath.Join(t.TempDir(), ".cookie")
+	if _, err := c.Template(t.Context(), Request{}, nil); err == nil || !strings.Contains(err.Error(), "is the node running") {
+		t.Errorf("without a cookie the error is %v", err)
+	}
+	for cookie, want := range map[string]string{"__cookie__:first": "Basic X19jb29raWVfXzpmaXJzdA==", "__cookie__:second\n": "Basic X19jb29raWVfXzpzZWNvbmQ="} {
+		if err := os.WriteFile(c.cfg.CookieFile, []byte(cookie), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Template(t.Context(), Request{}, nil); err != nil || got != want {
+			t.Errorf("with the cookie %q the request is authorised by %q (%v), want %q", cookie, got, err, want)
+		}
+	}
+}
+
+// TestCapabilities looks at what the server is told that the miner can do and wants.
+func TestCapabilities(t *testing.T) {
+	base := "[coinbasetxn coinbasevalue longpoll workid proposal coinbase/append time submit/coinbase"
+	for name, tt := range map[string]struct {
+		request Request
+		want    string
+		limits  string
+	}{
+		"plain":          {Request{}, base + "]", "<nil> <nil>"},
+		"choosing":       {Request{Choose: true}, base + " transactions submit/hash share/coinbase share/merkle]", "<nil> <nil>"},
+		"more":           {Request{Capabilities: []string{"coinbase"}}, base + " coinbase]", "<nil> <nil>"},
+		"limits":         {Request{SizeLimit: 1000, SigopLimit: 50}, base + "]", "1000 50"},
+		"limits, offset": {Request{SizeLimit: -1000, SigopLimit: -50}, base + "]", "-1000 -50"},
+	} {
+		params := tt.request.params()
+		if got := fmt.Sprint(params["capabilities"]); got != tt.want {
+			t.Errorf("%s: the capabilities are %s, want %s", name, got, tt.want)
+		}
+		if got := fmt.Sprint(params["sizelimit"], " ", params["sigoplimit"]); got != tt.limits {
+			t.Errorf("%s: the limits are %s, want %s", name, got, tt.limits)
+		}
 	}
 }

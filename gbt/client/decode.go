@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/blockchain"
+	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -27,8 +28,15 @@ const (
 	mutationIncrement    = "time/increment"
 	mutationDecrement    = "time/decrement"
 	mutationTransactions = "transactions"
-	// mutationSubmitCoinbase is the abbreviation that leaves transactions out of a submission.
-	mutationSubmitCoinbase = "submit/coinbase"
+	mutationAdd          = "transactions/add"
+)
+
+// The abbreviations of BIP 23 (Submission Abbreviation) that the package makes.
+const (
+	submitCoinbase = "submit/coinbase"
+	submitHash     = "submit/hash"
+	shareCoinbase  = "share/coinbase"
+	shareMerkle    = "share/merkle"
 )
 
 // templateJSON is an answer as it comes.
@@ -56,6 +64,7 @@ type templateJSON struct {
 	CoinbaseAux       map[string]string  `json:"coinbaseaux"`
 	Transactions      *[]transactionJSON `json:"transactions"`
 	Commitment        string             `json:"default_witness_commitment"`
+	Capabilities      []string           `json:"capabilities"`
 	Mutable           []string           `json:"mutable"`
 	WorkID            string             `json:"workid"`
 	LongPollID        string             `json:"longpollid"`
@@ -73,26 +82,36 @@ type transactionJSON struct {
 	Required bool   `json:"required"`
 }
 
-// ParseTemplate decodes and checks a getblocktemplate result. Received stays zero and LongPollURI
-// as the server has it. Errors match ErrTemplate.
+// ParseTemplate decodes and checks a getblocktemplate result, which must not be changed after.
+// Received stays zero and LongPollURI as the server has it. Errors match ErrTemplate.
 func ParseTemplate(raw []byte) (*Template, error) {
 	var in templateJSON
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
 	}
-	if err := checkRules(&in); err != nil {
+	t, err := in.parse()
+	if err != nil {
+		return nil, err
+	}
+	t.JSON = raw
+	return t, nil
+}
+
+// parse checks an answer and makes the template of it.
+func (in *templateJSON) parse() (*Template, error) {
+	if err := checkRules(in); err != nil {
 		return nil, err
 	}
 	t := &Template{
 		Expires:   time.Duration(in.Expires) * time.Second,
 		SizeLimit: in.SizeLimit, WeightLimit: in.WeightLimit, SigopLimit: in.SigopLimit,
 		Rules: in.Rules, VBAvailable: in.VBAvailable, VBRequired: in.VBRequired,
-		Mutable: mutable(&in), WorkID: in.WorkID, LongPollID: in.LongPollID, LongPollURI: in.LongPollURI,
+		Capabilities: in.Capabilities, Mutable: mutable(in), WorkID: in.WorkID, LongPollID: in.LongPollID, LongPollURI: in.LongPollURI,
 		// BIP 22: old work remains potentially valid unless the server says otherwise.
 		SubmitOld: in.SubmitOld == nil || *in.SubmitOld,
 	}
 	for _, step := range []func(*templateJSON) error{t.setHeader, t.setTime, t.setNonces, t.setCoinbase, t.setTransactions} {
-		if err := step(&in); err != nil {
+		if err := step(in); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
 		}
 	}
@@ -219,6 +238,8 @@ func (t *Template) setCoinbase(in *templateJSON) error {
 		if t.CoinbaseValue = *in.CoinbaseValue; t.CoinbaseValue < 0 {
 			return fmt.Errorf("coinbasevalue %d is negative", t.CoinbaseValue)
 		}
+	} else if t.CoinbaseValue, err = claimed(t.CoinbaseTxn); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.CoinbaseAux)) {
 		aux, err := hex.DecodeString(in.CoinbaseAux[name])
@@ -233,6 +254,22 @@ func (t *Template) setCoinbase(in *templateJSON) error {
 		}
 	}
 	return nil
+}
+
+// claimed returns what the outputs of a coinbase sum to, in satoshis.
+func claimed(coinbase []byte) (int64, error) {
+	tx, err := parseTransaction(coinbase)
+	if err != nil {
+		return 0, fmt.Errorf("coinbasetxn: %w", err)
+	}
+	value := int64(0)
+	for _, out := range tx.TxOut {
+		if out.Value < 0 || out.Value > btcutil.MaxSatoshi-value {
+			return 0, errors.New("coinbasetxn: its outputs are more than all money")
+		}
+		value += out.Value
+	}
+	return value, nil
 }
 
 // stripCoinbase checks a server's coinbase and returns it without the witness that btcd gives it.

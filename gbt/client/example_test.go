@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/gbt/client"
 )
 
@@ -68,6 +69,7 @@ func ExampleMiner() {
 				stop() // or look at e.Reason and go on
 			case client.Trouble:
 				fmt.Println(e.Err)
+			case client.Choice: // only with a Policy
 			}
 		},
 	})
@@ -110,6 +112,63 @@ func ExampleNewAssembler() {
 	// 055098a7607f1e0110b725edcad176651e39431d857e00662da3540f7339b4ab
 }
 
+// A miner who wants other transactions proposes a block of them. What the server declares to be work
+// is mined like any other template.
+func ExampleClient_Propose() {
+	ctx := context.Background()
+	pool, err := client.New(client.Config{
+		URL: "http://pool.example:9332", User: "bcrt1q....rig1", Password: "x",
+		HTTP: examplePool(), // only because there is no network here
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	template, err := pool.Template(ctx, client.Request{Choose: true}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	offer := client.Offer{Pool: template}
+	transactions, err := client.NoOpReturn(ctx, offer) // or any list of the template's, in order
+	if err != nil {
+		log.Fatal(err)
+	}
+	chosen, err := offer.With(transactions)
+	if err != nil {
+		log.Fatal(err)
+	}
+	assembler, err := client.NewAssembler(chosen, client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	block, err := assembler.Block(0, time.Now())
+	if err != nil {
+		log.Fatal(err)
+	}
+	ruling, err := pool.Propose(ctx, block)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if !ruling.Accepted() {
+		log.Fatal(gbt.Explain(ruling.Reason, ruling.Detail)) // and mine the template as it is
+	}
+	fmt.Println("workid", ruling.Template.WorkID, "pays", ruling.Template.CoinbaseValue)
+	// Output: workid declared pays 5000000000
+}
+
+// A Policy has a Miner do the same with each template, beside mining.
+func ExamplePolicy() {
+	cheap := func(_ context.Context, o client.Offer) ([]client.Transaction, error) {
+		return o.Pool.Transactions[:min(100, len(o.Pool.Transactions))], nil
+	}
+	pool, err := client.New(client.Config{URL: "http://pool.example:9332", HTTP: examplePool()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.NewMiner(client.MinerConfig{Client: pool, Policy: cheap})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
 // examplePool is a connection to a server that takes everything.
 func examplePool() *http.Client { return &http.Client{Transport: exampleTransport{}} }
 
@@ -122,13 +181,15 @@ func (exampleTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	reply := `{"result": null, "error": null, "id": 1}`
-	if bytes.Contains(request, []byte("getblocktemplate")) {
+	if bytes.Contains(request, []byte(`"mode":"proposal"`)) {
+		reply = `{"result": {"workid": "declared"}, "error": null, "id": 1}`
+	} else if bytes.Contains(request, []byte("getblocktemplate")) {
 		reply = `{"error": null, "id": 1, "result": {
 			"version": 536870912, "height": 500, "bits": "1d00ffff", "curtime": 1700000000, "mintime": 1699999000,
 			"previousblockhash": "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206",
 			"target": "00ffff0000000000000000000000000000000000000000000000000000000000", "workid": "w1",
 			"coinbasetxn": {"data": "02000000010000000000000000000000000000000000000000000000000000000000000000ffffffff0302f401feffffff0100f2052a01000000015100000000"},
-			"transactions": [], "mutable": ["time", "coinbase/append", "submit/coinbase"]}}`
+			"transactions": [], "mutable": ["time", "coinbase/append", "submit/coinbase", "transactions"]}}`
 	}
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(reply))}, nil
 }

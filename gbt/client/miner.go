@@ -27,6 +27,14 @@ type MinerConfig struct {
 	Options Options
 	// Target is the share target to ask for; zero asks for none.
 	Target gbt.Target
+	// SizeLimit is the most bytes that a block should take; 0 asks for nothing.
+	SizeLimit int64
+	// Policy chooses the transactions; nil takes the server's. What it chooses is proposed to the
+	// server while the server's template is mined as it is given, which goes on if the choice
+	// fails or is refused.
+	Policy Policy
+	// Node, if set, is the miner's own node, whose template is offered to Policy.
+	Node *Client
 	// Hasher does the work; default the processor.
 	Hasher Hasher
 	// Threads is the number of goroutines that hash; default one for each processor.
@@ -47,6 +55,10 @@ const (
 	NewWork EventKind = iota
 	// Verdict says what the server ruled on a block, in Reason; empty is accepted.
 	Verdict
+	// Choice says what became of the Policy's choice. With an empty Reason, Template is it: declared
+	// work, or the server's own template if the choice is the same. Otherwise the server refused
+	// it, and Template is the server's, which is mined as it is given.
+	Choice
 	// Trouble says that something went wrong, in Err. What can be tried again is.
 	Trouble
 )
@@ -57,9 +69,11 @@ type Event struct {
 	Time time.Time
 	// Template is the new work, or what the block of a verdict was made of.
 	Template *Template
-	// Hash is the block's and Reason the verdict on it.
+	// Hash is the block's and Reason the verdict on it. Detail says more of a refusal, in the
+	// server's words.
 	Hash   chainhash.Hash
 	Reason gbt.Reason
+	Detail string
 	// Block reports whether the hash meets the network target, not just the share target.
 	Block bool
 	Err   error
@@ -73,6 +87,8 @@ type Stats struct {
 	// the network target, and Refused of those it did not take.
 	Accepted, Blocks int
 	Refused          map[gbt.Reason]int
+	// Declared is the number of accepted shares and blocks that were of declared work.
+	Declared int
 	// Dropped is the number of shares that were not sent, because they were worthless by then, the
 	// server was away for too long, or takes them more slowly than they are found.
 	Dropped int
@@ -95,6 +111,12 @@ type Miner struct {
 	crowded atomic.Bool
 	hashes  atomic.Uint64
 
+	// offered is the server's latest template and own the one of the miner's own node. news says
+	// that one has changed.
+	offered atomic.Pointer[offered]
+	own     atomic.Pointer[Template]
+	news    chan struct{}
+
 	mu    sync.Mutex
 	stats Stats // held by mu; Hashes is not used
 }
@@ -103,6 +125,9 @@ type Miner struct {
 func NewMiner(cfg MinerConfig) (*Miner, error) {
 	if cfg.Client == nil {
 		return nil, errors.New("miner: Client is required")
+	}
+	if cfg.Node != nil && cfg.Policy == nil {
+		return nil, errors.New("miner: Node is of no use without a Policy")
 	}
 	if cfg.Threads < 0 || cfg.HashRate < 0 {
 		return nil, errors.New("miner: Threads and HashRate must not be negative")
@@ -118,6 +143,7 @@ func NewMiner(cfg MinerConfig) (*Miner, error) {
 	}
 	m := &Miner{
 		cfg: cfg, solves: make(chan found, maxSolves), shares: make(chan found, maxShares),
+		news:  make(chan struct{}, 1),
 		stats: Stats{Refused: make(map[gbt.Reason]int)},
 	}
 	m.work.Store(noWork())
@@ -148,6 +174,12 @@ func (m *Miner) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.follow(ctx) })
+	if m.cfg.Policy != nil {
+		g.Go(func() error { return m.choose(ctx) })
+	}
+	if m.cfg.Node != nil {
+		g.Go(func() error { return m.followNode(ctx) })
+	}
 	for range m.cfg.Threads {
 		g.Go(func() error { return m.mine(ctx) })
 	}

@@ -25,6 +25,8 @@ import (
 // function is a server that is down.
 type script struct {
 	fetch, poll, submit func(context.Context) (any, error)
+	// propose is asked with the proposed data.
+	propose func(ctx context.Context, data string) (any, error)
 
 	mu    sync.Mutex
 	times map[string][]time.Time // when what was asked for, held by mu
@@ -40,9 +42,18 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	what, answer := "submit", s.submit
+	var params struct{ Mode, Data, LongPollID string }
 	if c.Method == "getblocktemplate" {
-		if what, answer = "fetch", s.fetch; bytes.Contains(c.Params[0], []byte("longpollid")) {
+		if err := json.Unmarshal(c.Params[0], &params); err != nil {
+			return nil, err
+		}
+		switch {
+		case params.Mode == "proposal":
+			what, answer = "propose", func(ctx context.Context) (any, error) { return s.propose(ctx, params.Data) }
+		case params.LongPollID != "":
 			what, answer = "poll", s.poll
+		default:
+			what, answer = "fetch", s.fetch
 		}
 	}
 	s.mu.Lock()

@@ -67,9 +67,9 @@ func (m *Miner) offer(ctx context.Context, f found) bool {
 	deadline := time.Now().Add(sendFor)
 	// BIP 22: shares may be discarded once submitold says so. A block is worth a try.
 	for f.solve || f.work.serial >= m.validFrom.Load() {
-		reason, err := m.cfg.Client.Submit(ctx, f.block)
+		ruling, err := m.cfg.Client.submit(ctx, f.block)
 		if err == nil {
-			m.verdict(f, reason)
+			m.verdict(f, ruling)
 			return true
 		}
 		m.event(Event{Kind: Trouble, Err: fmt.Errorf("block %s: %w", f.hash, err)})
@@ -81,13 +81,16 @@ func (m *Miner) offer(ctx context.Context, f found) bool {
 }
 
 // verdict counts what the server ruled on a block and tells of it.
-func (m *Miner) verdict(f found, reason gbt.Reason) {
+func (m *Miner) verdict(f found, ruling Ruling) {
 	m.count(func(s *Stats) {
-		if reason != "" {
-			s.Refused[reason]++
+		if !ruling.Accepted() {
+			s.Refused[ruling.Reason]++
 			return
 		}
 		s.Accepted++
+		if !f.block.Template().Declared.IsZero() {
+			s.Declared++
+		}
 		if f.solve {
 			s.Blocks++
 		}
@@ -95,5 +98,8 @@ func (m *Miner) verdict(f found, reason gbt.Reason) {
 			s.Best = hash
 		}
 	})
-	m.event(Event{Kind: Verdict, Template: f.work.template, Hash: f.hash, Reason: reason, Block: f.solve})
+	if ruling.Reason == gbt.UnknownWork && !f.block.Template().Declared.IsZero() {
+		f.work.renew() // the server has lost what was declared
+	}
+	m.event(Event{Kind: Verdict, Template: f.work.template, Hash: f.hash, Reason: ruling.Reason, Detail: ruling.Detail, Block: f.solve})
 }

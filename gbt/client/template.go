@@ -1,11 +1,9 @@
 package client
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -33,17 +31,6 @@ func (e *RuleError) Error() string {
 // Unwrap returns ErrTemplate.
 func (e *RuleError) Unwrap() error { return ErrTemplate }
 
-// Request is what to ask of getblocktemplate.
-type Request struct {
-	// LongPollID makes the call wait until the template that it names should be replaced.
-	LongPollID string
-	// Target is the share target to ask for; zero asks for none (BIP 23, Basic Pool Extensions).
-	Target gbt.Target
-	// MaxVersion is the highest block version that is wanted; 0 for any (BIP 22, Template
-	// Tweaking).
-	MaxVersion int32
-}
-
 // Template is a server's proposal for a block (BIP 22, 23, 9 and 145). It is immutable.
 type Template struct {
 	Version       int32
@@ -52,7 +39,7 @@ type Template struct {
 	Height        int32
 	// Target is what the server wants: a share's or, from a node, a block's.
 	Target gbt.Target
-	// NetworkTarget is what the network wants: Bits expanded.
+	// NetworkTarget is what the network wants: Bits expanded ("fulltarget").
 	NetworkTarget gbt.Target
 	// CurTime is the server's time for the header; MinTime and MaxTime bound it, MaxTime only if
 	// it is not 0. All are Unix seconds.
@@ -65,7 +52,8 @@ type Template struct {
 	NonceFirst, NonceLast uint32
 
 	// CoinbaseTxn is the coinbase that the server wants, without witness; nil if it leaves it to
-	// the miner. CoinbaseValue is what a coinbase of the miner's own may claim, in satoshis.
+	// the miner. CoinbaseValue is what the coinbase may claim, in satoshis: what CoinbaseTxn does
+	// if the server did not say.
 	CoinbaseTxn   []byte
 	CoinbaseValue int64
 	// CoinbaseAux is what else the scriptSig of the miner's own coinbase should hold.
@@ -85,6 +73,8 @@ type Template struct {
 	VBAvailable map[string]int
 	VBRequired  uint32
 
+	// Capabilities lists what else the server can do, such as "proposal" (BIP 23, Block Proposal).
+	Capabilities []string
 	// Mutable lists what the server lets miners change, by the names of BIP 23 (Mutations),
 	// including what other keys imply. Allows looks it up.
 	Mutable []string
@@ -96,6 +86,15 @@ type Template struct {
 	// SubmitOld reports, on the answer to a long poll, whether work from before is worth sending.
 	// It is true elsewhere.
 	SubmitOld bool
+
+	// JSON is the answer as it came; nil if the template was not made from one.
+	JSON json.RawMessage
+	// Origin is the server's template that this one was made of by choosing other transactions
+	// (Offer.With); nil if it is the server's own.
+	Origin *Template
+	// Declared is when the server was asked to take this as declared work, which it did: WorkID
+	// then names the miner's own choice (BIP 23, Block Proposal). Zero if it is not declared.
+	Declared time.Time
 }
 
 // Transaction is one transaction of a template.
@@ -119,76 +118,31 @@ type Transaction struct {
 // know only those that a server marks with '!' (BIP 9).
 func supportedRules() []string { return []string{"csv", "segwit", "taproot"} }
 
-// Template asks for a template. With a LongPollID it waits as long as the server takes, at the
-// server's own URI for that if from, the template that the id is from, names one; ctx alone ends
-// the wait. An answer that cannot be mined gives an error that matches ErrTemplate, a refusal an
-// *Error. The result's LongPollURI is absolute.
-func (c *Client) Template(ctx context.Context, req Request, from *Template) (*Template, error) {
-	u := c.url
-	if req.LongPollID == "" {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
-		defer cancel()
-	} else if from != nil && from.LongPollURI != "" {
-		var err error
-		if u, err = resolve(c.url, from.LongPollURI); err != nil {
-			return nil, err
-		}
-	}
-	params := map[string]any{
-		"capabilities": []string{"coinbasetxn", "coinbasevalue", "longpoll", "workid", "coinbase/append", "time/increment", "submit/coinbase"},
-		"rules":        supportedRules(),
-	}
-	if req.LongPollID != "" {
-		params["longpollid"] = req.LongPollID
-	}
-	if req.Target != (gbt.Target{}) {
-		params["target"] = req.Target.String()
-	}
-	if req.MaxVersion != 0 {
-		params["maxversion"] = req.MaxVersion
-	}
-	var raw json.RawMessage
-	if err := c.call(ctx, u, &raw, "getblocktemplate", params); err != nil {
-		return nil, err
-	}
-	t, err := ParseTemplate(raw)
-	if err != nil {
-		return nil, err
-	}
-	t.Received = time.Now()
-	switch {
-	case req.LongPollID == "":
-		t.SubmitOld = true // BIP 22: only long poll answers say
-	case t.LongPollURI == "" && u != c.url:
-		t.LongPollURI = u.String() // BIP 22: the next poll goes to the same URI
-	}
-	if t.LongPollURI != "" {
-		if u, err = resolve(u, t.LongPollURI); err != nil {
-			return nil, err
-		}
-		t.LongPollURI = u.String()
-	}
-	return t, nil
-}
-
-// resolve returns where longpolluri points from the URL of the answer that names it (RFC 3986).
-func resolve(base *url.URL, longPollURI string) (*url.URL, error) {
-	u, err := base.Parse(longPollURI)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: longpolluri: %w", ErrTemplate, err)
-	case !usable(u):
-		return nil, fmt.Errorf("%w: longpolluri %.80q is not http or https", ErrTemplate, longPollURI)
-	}
-	return u, nil
-}
-
 // Allows reports whether the server lets miners make a change, by its name in BIP 23. A name
 // without a part after the slash stands for all that have one: "time" for "time/increment".
 func (t *Template) Allows(mutation string) bool {
 	group, _, _ := strings.Cut(mutation, "/")
 	return slices.Contains(t.Mutable, mutation) || slices.Contains(t.Mutable, group)
+}
+
+// proposes reports whether the server takes proposals.
+func (t *Template) proposes() bool { return slices.Contains(t.Capabilities, "proposal") }
+
+// origin returns the server's own template that t was made of, which may be t.
+func (t *Template) origin() *Template {
+	if t.Origin != nil {
+		return t.Origin
+	}
+	return t
+}
+
+// expiry returns when the work expires, if it does.
+func (t *Template) expiry() (at time.Time, expires bool) {
+	from := t.Received
+	if !t.Declared.IsZero() {
+		from = t.Declared
+	}
+	return from.Add(t.Expires), t.Expires > 0
 }
 
 // HasWitness reports whether a transaction has a witness, so that the coinbase has to commit to

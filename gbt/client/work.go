@@ -48,12 +48,26 @@ func newWork(ctx context.Context, a *Assembler, serial uint64, numbers *atomic.U
 	if a.numbered {
 		w.number = numbers.Add(1)
 	}
-	if t.Expires > 0 {
-		w.done, w.end = context.WithDeadline(ctx, t.Received.Add(t.Expires))
+	if at, expires := t.expiry(); expires {
+		w.done, w.end = context.WithDeadline(ctx, at)
 	} else {
 		w.done, w.end = context.WithCancel(ctx)
 	}
 	return w
+}
+
+// goesOn reports whether the work is of the miner's own choice and may still be mined although the
+// server has given out t.
+func (w *work) goesOn(t *Template) bool {
+	if w.done.Err() != nil || w.template.Origin == nil || w.template.PreviousBlock != t.PreviousBlock || !t.SubmitOld {
+		return false
+	}
+	select {
+	case <-w.wanted:
+		return false // t is what was asked for in its place
+	default:
+		return true
+	}
 }
 
 // noWork is what there is before the first template.
