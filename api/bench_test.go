@@ -16,7 +16,7 @@ func BenchmarkDecodeSubmission(b *testing.B) {
 			b.Fatal(err)
 		}
 		c := call{request: msg.calls[0]}
-		if _, _, err := c.submission(); err != nil {
+		if _, err := c.submission(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -12,6 +12,11 @@
 //     asks again, instead of turning to another protocol.
 //   - Who is not known is answered HTTP 401 with a JSON-RPC error that says what to change.
 //
+// A proposal (BIP 23) is answered like a submission: with a result for all that can be wrong with
+// it. A refusal has one word in the result; the header X-Reject-Detail says more, to people, in
+// the answers to single submissions and proposals. Who has spent what a miner may have checked is
+// told by HTTP 503 and the header Retry-After when to come back.
+//
 // What the specifications leave open is decided so:
 //
 //   - A body that ends in the middle, or is too large to be read, is taken for a submission if it
@@ -20,11 +25,16 @@
 //   - A batch holds up to 50 calls, which are served in turn. A long poll in a batch is an error,
 //     because the other calls would wait with it.
 //   - A submission of a user who is not known is answered unknown-user, but goes its way: it may
-//     be a block.
+//     be a block. A proposal is answered the same, and goes nowhere.
+//   - A submission is ruled on even if its miner hangs up. A proposal ends then: its answer is all
+//     that it is good for.
 //   - A password is free text. A part of it that reads d=N asks for a share difficulty; d= alone
 //     asks for nothing; d= with what is no difficulty is an error on getblocktemplate.
 //   - A long poll may send spaces before its JSON, to keep its connection alive. Once it has, it
 //     is answered with work or not at all.
+//
+// GET /api/v1/template/current shows what is being mined, in JSON. Errors of it are problems as in
+// RFC 9457.
 //
 // GET /healthz, /readyz and /metrics are for operators.
 package api

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gbtpool/gbtpool/gbt"
 )
@@ -21,6 +22,9 @@ func TestErrors(t *testing.T) {
 	}{
 		{"unavailable", gbt.ErrUnavailable, 503, -10, "no block template available"},
 		{"unavailable, with the reason", fmt.Errorf("%w: all nodes are lost", gbt.ErrUnavailable), 503, -10, "no block template available: all nodes are lost"},
+		{"budget", gbt.ErrBudget, 503, -1, "the budget for checking blocks of one's own is spent: try again in a minute"},
+		{"budget, with the time", fmt.Errorf("set: %w", &gbt.BudgetError{What: "6 checks a minute", Wait: 2500 * time.Millisecond}), 503, -1,
+			"the budget for checking blocks of one's own is spent: 6 checks a minute, try again in 3s"},
 		{"closed", gbt.ErrClosed, 503, -9, "Shutting down"},
 		{"stopping", errDraining, 503, -9, "Shutting down"},
 		{"out of time", context.DeadlineExceeded, 503, -10, "the pool did not get an answer in time; try again"},
@@ -53,8 +57,12 @@ func TestErrors(t *testing.T) {
 			if logged := strings.Contains(p.log.String(), "level=ERROR"); logged != (tt.status == 500) {
 				t.Errorf("logged as an error: %v\n%s", logged, p.log)
 			}
-			if n := count(t, p.metrics.submissions.WithLabelValues("unavailable")); n != 2 {
-				t.Errorf("%g submissions count as unavailable, want 2", n)
+			label := "unavailable"
+			if errors.Is(tt.err, gbt.ErrBudget) {
+				label = "budget"
+			}
+			if n := count(t, p.metrics.submissions.WithLabelValues(label)); n != 2 {
+				t.Errorf("%g submissions count as %s, want 2", n, label)
 			}
 		})
 	}

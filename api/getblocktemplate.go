@@ -9,19 +9,34 @@ import (
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
-// getBlockTemplate is getblocktemplate in template mode (BIP 22, Block Template Request).
+// getBlockTemplate is getblocktemplate: a template request (BIP 22, Block Template Request) or a
+// proposal (BIP 23, Block Proposal).
 func (s *Server) getBlockTemplate(ctx context.Context, c *call) (pieces, error) {
+	req, err := s.templateRequest(c)
+	switch {
+	case err == nil && req.proposal:
+		return s.propose(ctx, c, req)
+	case c.caller.err != nil:
+		return nil, c.caller.err
+	case c.caller.passwordErr != nil:
+		return nil, c.caller.passwordErr
+	case err != nil:
+		return nil, err
+	}
+	return s.work(ctx, c, req.TemplateRequest)
+}
+
+// templateRequest reads the argument of getblocktemplate.
+func (s *Server) templateRequest(c *call) (templateRequest, error) {
 	args, err := c.arguments("template_request")
 	if err != nil {
-		return nil, err
+		return templateRequest{}, err
 	}
-	if c.caller.passwordErr != nil {
-		return nil, c.caller.passwordErr
-	}
-	req, err := s.templateRequest(args[0])
-	if err != nil {
-		return nil, err
-	}
+	return decodeTemplateRequest(args[0], s.currentPoll)
+}
+
+// work answers a template request.
+func (s *Server) work(ctx context.Context, c *call, req gbt.TemplateRequest) (pieces, error) {
 	req.Difficulty, req.UserAgent = c.caller.difficulty, c.caller.userAgent
 	var beat *heartbeat
 	if req.LongPollID != "" {
@@ -46,86 +61,110 @@ func (s *Server) getBlockTemplate(ctx context.Context, c *call) (pieces, error) 
 	return pieces{head, tail}, nil
 }
 
-// templateRequest reads the argument of getblocktemplate, which may be absent. Keys that the pool
-// does not know are left alone.
-func (s *Server) templateRequest(arg jsontext.Value) (gbt.TemplateRequest, error) {
-	var req gbt.TemplateRequest
+// currentPoll returns the long poll id of the template in force; empty if there is none.
+func (s *Server) currentPoll() string {
+	if t, err := s.cfg.Desk.Current(); err == nil {
+		return t.LongPollID()
+	}
+	return ""
+}
+
+// templateRequest is the argument of getblocktemplate.
+type templateRequest struct {
+	gbt.TemplateRequest
+	// proposal is set in proposal mode. Then only data, the block in hexadecimal, and workID count.
+	proposal     bool
+	data, workID string
+}
+
+// decodeTemplateRequest reads the argument of getblocktemplate, which may be absent. Keys that the
+// pool does not know are left alone. current returns the long poll id of the template in force.
+func decodeTemplateRequest(arg jsontext.Value, current func() string) (templateRequest, error) {
+	var req templateRequest
 	if arg == nil {
 		return req, nil
 	}
 	if arg.Kind() != '{' {
 		return req, wrongArgument(1, "template_request", arg, "object")
 	}
-	err := eachMember(arg, func(name string, v jsontext.Value) error {
-		if isNull(v) {
-			return nil
-		}
-		var err error
-		switch name {
-		case "mode":
-			err = checkMode(v)
-		case "capabilities":
-			req.Capabilities, err = texts(name, v)
-		case "rules":
-			req.Rules, err = rules(v)
-		case "maxversion":
-			req.MaxVersion, err = integer(name, v)
-		case "target":
-			req.Target, err = desiredTarget(v)
-		case "longpollid":
-			req.LongPollID = s.longPollID(v)
-		}
-		return err
-	})
-	return req, err
+	in, err := members(arg, "mode", "capabilities", "rules", "maxversion", "target", "nonces",
+		"sizelimit", "sigoplimit", "longpollid", "workid", "data")
+	if err != nil {
+		return req, err
+	}
+	f := fields{members: in}
+	req.proposal = f.proposal()
+	req.workID = f.text("workid")
+	if req.proposal {
+		req.data = f.data()
+		return req, f.err
+	}
+	req.Capabilities = f.texts("capabilities")
+	req.Rules = f.rules()
+	req.MaxVersion = f.integer("maxversion", 0)
+	req.Target = f.target()
+	req.Nonces = f.integer("nonces", 1)
+	req.SizeLimit, req.SigopLimit = f.limit("sizelimit"), f.limit("sigoplimit")
+	if id, ok := in["longpollid"]; ok {
+		req.LongPollID = longPollID(id, current)
+	}
+	return req, f.err
 }
 
-// checkMode accepts template mode (BIP 22) alone.
-func checkMode(v jsontext.Value) error {
+// proposal reports whether the mode is proposal; without one it is template.
+func (f *fields) proposal() bool {
+	v, ok := f.members["mode"]
+	if !ok {
+		return false
+	}
+	mode := ""
+	if v.Kind() == '"' {
+		mode = unquote(v)
+	}
+	if mode != "template" && mode != "proposal" {
+		f.fail(fail(codeParameter, "Invalid mode"))
+	}
+	return mode == "proposal"
+}
+
+// data reads a proposed block.
+func (f *fields) data() string {
+	v := f.members["data"]
 	if v.Kind() != '"' {
-		return fail(codeParameter, "Invalid mode")
+		f.fail(fail(codeType, "Missing data String key for proposal"))
+		return ""
 	}
-	switch unquote(v) {
-	case "template":
-		return nil
-	case "proposal":
-		return fail(codeParameter, "Invalid mode: block proposals are not supported here, only mode \"template\"")
-	default:
-		return fail(codeParameter, "Invalid mode")
-	}
+	return unquote(v)
 }
 
 // rules reads the deployments that a client supports. A client may repeat the prefix that it was
 // served (BIP 9, getblocktemplate changes).
-func rules(v jsontext.Value) ([]string, error) {
-	list, err := texts("rules", v)
+func (f *fields) rules() []string {
+	list := f.texts("rules")
 	for i := range list {
 		list[i] = strings.TrimPrefix(list[i], "!")
 	}
-	return list, err
+	return list
 }
 
-// desiredTarget reads the share target that a client asks for (BIP 23, Basic Pool Extensions).
-func desiredTarget(v jsontext.Value) (gbt.Target, error) {
-	s, err := text("target", v)
-	if err != nil {
-		return gbt.Target{}, err
+// target reads the share target that a client asks for (BIP 23, Basic Pool Extensions).
+func (f *fields) target() gbt.Target {
+	if _, ok := f.members["target"]; !ok {
+		return gbt.Target{}
 	}
+	s := f.text("target")
 	target, err := gbt.ParseTarget(s)
 	if err != nil {
-		return gbt.Target{}, fail(codeParameter, "target: %s", err)
+		f.fail(fail(codeParameter, "target: %s", err))
 	}
-	return target, nil
+	return target
 }
 
 // longPollID reads what a long poll waits for the end of. As in Bitcoin Core, an id that is no
 // string means the template in force.
-func (s *Server) longPollID(v jsontext.Value) string {
+func longPollID(v jsontext.Value, current func() string) string {
 	if v.Kind() == '"' {
 		return unquote(v)
 	}
-	if t, err := s.cfg.Desk.Current(); err == nil {
-		return t.LongPollID()
-	}
-	return ""
+	return current()
 }

@@ -111,6 +111,11 @@ type intakeFunc func(ctx context.Context, s gbt.Submission) gbt.Verdict
 
 func (f intakeFunc) Submit(ctx context.Context, s gbt.Submission) gbt.Verdict { return f(ctx, s) }
 
+// proposerFunc is a Proposer.
+type proposerFunc func(ctx context.Context, s gbt.Submission) gbt.Ruling
+
+func (f proposerFunc) Propose(ctx context.Context, s gbt.Submission) gbt.Ruling { return f(ctx, s) }
+
 type fixedChain struct {
 	info MiningInfo
 	err  error
@@ -135,10 +140,16 @@ type pool struct {
 // newPool makes a pool that has a template. It does not serve yet.
 func newPool(t *testing.T, change ...func(*Config)) *pool {
 	t.Helper()
+	return newPoolPaying(t, gbt.PayTo{0x51}, change...)
+}
+
+// newPoolPaying makes a pool whose blocks pay what coinbaser says.
+func newPoolPaying(t *testing.T, coinbaser gbt.Coinbaser, change ...func(*Config)) *pool {
+	t.Helper()
 	p := &pool{t: t, news: make(news), log: new(journal)}
 	log := slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	feed, err := gbt.NewFeed(gbt.FeedConfig{
-		Source: p.news, Coinbaser: gbt.PayTo{0x51}, Tag: "/test/", Patience: 2 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Source: p.news, Coinbaser: coinbaser, Tag: "/test/", Patience: 2 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +163,7 @@ func newPool(t *testing.T, change ...func(*Config)) *pool {
 		t.Fatal(err)
 	}
 	issuer, err := gbt.NewIssuer(gbt.IssuerConfig{
-		Feed: feed, Key: bytes.Repeat([]byte{7}, 32), Share: easy, Easiest: easy, Hardest: hard, Expires: time.Minute, Now: time.Now,
+		Feed: feed, Key: bytes.Repeat([]byte{7}, 32), Share: easy, Easiest: easy, Hardest: hard, Expires: time.Minute, Transactions: true, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -184,8 +195,8 @@ func newPool(t *testing.T, change ...func(*Config)) *pool {
 }
 
 // publish brings a new template, on a previous block of its own for each number, and waits until
-// it is in force.
-func (p *pool) publish(number byte) {
+// it is in force. edit may change what the node says.
+func (p *pool) publish(number byte, edit ...func(template map[string]any)) {
 	p.t.Helper()
 	raw, err := os.ReadFile("testdata/template.json")
 	if err != nil {
@@ -197,6 +208,9 @@ func (p *pool) publish(number byte) {
 	}
 	tip := chainhash.Hash{number}
 	tmpl["previousblockhash"] = tip.String()
+	for _, f := range edit {
+		f(tmpl)
+	}
 	if raw, err = json.Marshal(tmpl); err != nil {
 		p.t.Fatal(err)
 	}

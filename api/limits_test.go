@@ -2,11 +2,13 @@ package api
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,14 +150,33 @@ func TestLargeHeader(t *testing.T) {
 func TestNotHTTP(t *testing.T) {
 	p := newPool(t).serve()
 	for name, raw := range map[string]string{
-		"TLS":     "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-		"Stratum": `{"id": 0, "method": "mining.subscribe", "params": ["bfgminer/5.5.0"]}` + "\n",
+		"TLS":                     "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+		"Stratum":                 `{"id": 0, "method": "mining.subscribe", "params": ["bfgminer/5.5.0"]}` + "\n",
+		"Stratum, all lines":      `{"id":1,"method":"mining.subscribe","params":[]}` + "\n" + `{"id":2,"method":"mining.authorize","params":["a","b"]}` + "\n",
+		"Stratum, the first byte": `{`,
+		"Stratum V2":              "\x00\x00\x00\x31\x00\x00\x00\x02\x00\x02\x00",
+		"a full node's version":   "\xf9\xbe\xb4\xd9version\x00\x00\x00\x00\x00",
 	} {
 		c := p.dial()
 		send(t, c, raw)
 		if got := readToEnd(t, c); got != "" {
 			t.Errorf("%s: got %q", name, got)
 		}
+	}
+	c := p.dial()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if err := tls.Client(c, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}).Handshake(); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a TLS handshake ends with %v, want the end of the connection", err)
+	}
+	for deadline := time.Now().Add(patience); count(t, p.metrics.connections) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a connection stays open")
+		}
+	}
+	if n := count(t, p.metrics.refused); n != 0 {
+		t.Errorf("%g connections count as refused, which is for those that are too many", n)
 	}
 	for line := range strings.Lines(p.log.String()) {
 		if !strings.Contains(line, "level=DEBUG") && !strings.Contains(line, "msg=listening") {
@@ -284,6 +305,7 @@ func TestNew(t *testing.T) {
 		"no limits":     func(c *Config) { c.Limits = Limits{} },
 		"no memory":     func(c *Config) { c.Limits.BodyMemory = c.Limits.Body - 1 },
 		"negative":      func(c *Config) { c.Limits.PerClient = -1 },
+		"series":        func(c *Config) { c.WorkerSeries = -1 },
 	} {
 		cfg := good
 		cfg.Registry = prometheus.NewRegistry()

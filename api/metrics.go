@@ -20,24 +20,26 @@ const (
 // metrics are the server's. Labels are of closed sets, so that no client makes series.
 type metrics struct {
 	methods map[string]method
-	reasons map[gbt.Reason]bool
+	workers *workerSeries // nil unless the operator wants them
 
 	requests     *prometheus.CounterVec
 	requestBytes prometheus.Counter
 	submissions  *prometheus.CounterVec
+	proposals    *prometheus.CounterVec
 	blocks       *prometheus.CounterVec
 	polls        prometheus.Gauge
 	connections  prometheus.Gauge
 	refused      prometheus.Counter
 	templates    *prometheus.HistogramVec
 	submits      prometheus.Histogram
+	proposes     prometheus.Histogram
 }
 
-func newMetrics(registry *prometheus.Registry, desk Desk, methods map[string]method) (*metrics, error) {
+func newMetrics(cfg *Config, methods map[string]method) (*metrics, error) {
 	// From a template that is ready to a full one over a slow line, and a block that nodes look at.
 	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	m := &metrics{
-		methods: methods, reasons: make(map[gbt.Reason]bool),
+		methods: methods, workers: newWorkerSeries(cfg.WorkerSeries),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gbtpool_requests_total",
 			Help: "JSON-RPC requests by method and class of HTTP status; aborted ones have no status.",
@@ -47,8 +49,12 @@ func newMetrics(registry *prometheus.Registry, desk Desk, methods map[string]met
 		}),
 		submissions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gbtpool_submissions_total",
-			Help: "Submissions by verdict: accepted, a BIP 22 reason, other, or unavailable if none could be reached.",
+			Help: "Submissions by verdict: accepted, a reason of BIP 22 or Bitcoin Core, other; or budget or unavailable if there was none.",
 		}, []string{"reason"}),
+		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gbtpool_proposals_total",
+			Help: "Proposals by outcome: accepted, declared, delta, a reason of BIP 22 or Bitcoin Core, other; or budget, unavailable or aborted if there was no ruling.",
+		}, []string{"outcome"}),
 		blocks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gbtpool_blocks_total",
 			Help: "Submissions that met the network target, by what the full nodes said.",
@@ -70,31 +76,43 @@ func newMetrics(registry *prometheus.Registry, desk Desk, methods map[string]met
 			Name: "gbtpool_submitblock_seconds", Buckets: buckets,
 			Help: "Time to answer submitblock, from the request's last byte to the answer's.",
 		}),
+		proposes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "gbtpool_proposal_seconds", Buckets: buckets,
+			Help: "Time to answer a proposal, from the request's last byte to the answer's.",
+		}),
 	}
 	m.begin()
-	for _, c := range []prometheus.Collector{
-		m.requests, m.requestBytes, m.submissions, m.blocks, m.polls, m.connections, m.refused, m.templates, m.submits,
-		newTemplateCollector(desk),
-	} {
-		if err := registry.Register(c); err != nil {
-			return nil, fmt.Errorf("api: metrics: %w", err)
+	return m, m.register(cfg)
+}
+
+func (m *metrics) register(cfg *Config) error {
+	collectors := []prometheus.Collector{
+		m.requests, m.requestBytes, m.submissions, m.proposals, m.blocks, m.polls, m.connections, m.refused,
+		m.templates, m.submits, m.proposes, newTemplateCollector(cfg.Desk),
+	}
+	if m.workers != nil {
+		collectors = append(collectors, m.workers.submissions)
+	}
+	for _, c := range collectors {
+		if err := cfg.Registry.Register(c); err != nil {
+			return fmt.Errorf("api: metrics: %w", err)
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // begin makes the series that matter from the start, so that their first increase is seen.
 func (m *metrics) begin() {
-	for _, reason := range []gbt.Reason{
-		gbt.BadCbFlag, gbt.BadCbLength, gbt.BadCbPrefix, gbt.BadDiffbits, gbt.BadPrevblk, gbt.BadTxnmrklroot,
-		gbt.BadTxns, gbt.BadVersion, gbt.Duplicate, gbt.HighHash, gbt.Rejected, gbt.StalePrevblk, gbt.StaleWork,
-		gbt.TimeInvalid, gbt.TimeTooNew, gbt.TimeTooOld, gbt.UnknownUser, gbt.UnknownWork,
-	} {
-		m.reasons[reason] = true
+	for _, reason := range protocolReasons() {
 		m.submissions.WithLabelValues(string(reason))
+		m.proposals.WithLabelValues(string(reason))
 	}
-	for _, reason := range []string{"accepted", "unavailable", labelOther} {
-		m.submissions.WithLabelValues(reason)
+	for _, outcome := range []string{outcomeAccepted, outcomeUnavailable, outcomeBudget, labelOther} {
+		m.submissions.WithLabelValues(outcome)
+		m.proposals.WithLabelValues(outcome)
+	}
+	for _, outcome := range []string{outcomeDeclared, outcomeDelta, outcomeAborted} {
+		m.proposals.WithLabelValues(outcome)
 	}
 	for _, result := range []string{"accepted", "refused", "failed"} {
 		m.blocks.WithLabelValues(result)
@@ -122,6 +140,8 @@ func (m *metrics) latency(c *call) {
 	switch {
 	case c.method == methodSubmitBlock:
 		m.submits.Observe(time.Since(c.received).Seconds())
+	case c.proposal:
+		m.proposes.Observe(time.Since(c.received).Seconds())
 	case c.method == methodGetBlockTemplate && c.poll:
 		m.templates.WithLabelValues("longpoll").Observe(time.Since(c.woken).Seconds())
 	case c.method == methodGetBlockTemplate && !c.woken.IsZero():
@@ -129,17 +149,14 @@ func (m *metrics) latency(c *call) {
 	}
 }
 
-func (m *metrics) verdict(v gbt.Verdict) {
-	label := string(v.Reason)
-	switch {
-	case v.Err != nil:
-		label = "unavailable"
-	case v.Reason == "":
-		label = "accepted"
-	case !m.reasons[v.Reason]:
-		label = labelOther
-	}
-	m.submissions.WithLabelValues(label).Inc()
+// ruling counts a proposal.
+func (m *metrics) ruling(r gbt.Ruling) { m.proposals.WithLabelValues(proposalOutcome(r)).Inc() }
+
+// verdict counts a submission.
+func (m *metrics) verdict(who *caller, v gbt.Verdict) {
+	outcome := submissionOutcome(v)
+	m.submissions.WithLabelValues(outcome).Inc()
+	m.workers.count(who, outcome)
 	if !v.Block {
 		return
 	}

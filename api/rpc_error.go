@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -39,6 +40,8 @@ type rpcError struct {
 	Message string `json:"message"`
 	// status is the HTTP status where it does not follow from the code and the JSON-RPC version.
 	status int
+	// retryAfter is when trying again will help; 0 if that is not known.
+	retryAfter time.Duration
 }
 
 // Error implements error.
@@ -89,9 +92,14 @@ func unauthorized(code int, message string) *rpcError {
 // for the log.
 func asRPCError(err error) *rpcError {
 	var e *rpcError
+	var rules *gbt.RulesError
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.As(err, &rules):
+		return fail(codeParameter, "%s", rules)
+	case errors.Is(err, gbt.ErrBudget):
+		return spent(err)
 	case errors.Is(err, errDraining), errors.Is(err, gbt.ErrClosed):
 		return unavailable(codeNotConnected, "Shutting down")
 	case errors.Is(err, gbt.ErrUnavailable):
@@ -101,6 +109,20 @@ func asRPCError(err error) *rpcError {
 	default:
 		return &rpcError{Code: codeInternal, Message: "Internal error", status: http.StatusInternalServerError}
 	}
+}
+
+// spent is the answer to who has used up what the pool does for one miner. It is none of the
+// errors about templates: the next one comes as always.
+func spent(err error) *rpcError {
+	e := unavailable(codeMisc, "the budget for checking blocks of one's own is spent: try again in a minute")
+	var later interface {
+		error
+		RetryAfter() time.Duration
+	}
+	if errors.As(err, &later) {
+		e.Message, e.retryAfter = later.Error(), later.RetryAfter()
+	}
+	return e
 }
 
 // kindName is a JSON value's type in Bitcoin Core's words.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
@@ -86,39 +87,115 @@ func named(params jsontext.Value, names []string, out []jsontext.Value) error {
 	return nil
 }
 
-// text reads a string member of a request object.
-func text(name string, v jsontext.Value) (string, error) {
-	if v.Kind() != '"' {
-		return "", fail(codeMisc, "%s: %s", name, mismatch(v, "string"))
+// members returns the named members of an object; those that are absent or null are not in the map.
+// Of a name that is there twice the first counts, as in Bitcoin Core. What else there is is not
+// looked at.
+func members(raw jsontext.Value, names ...string) (map[string]jsontext.Value, error) {
+	out := make(map[string]jsontext.Value, len(names))
+	for _, name := range names {
+		out[name] = nil
 	}
-	return unquote(v), nil
+	err := eachMember(raw, func(name string, v jsontext.Value) error {
+		if first, known := out[name]; known && first == nil {
+			out[name] = v
+		}
+		return nil
+	})
+	for name, v := range out {
+		if isNull(v) {
+			delete(out, name)
+		}
+	}
+	return out, err
 }
 
-// texts reads a member that is an array of strings.
-func texts(name string, v jsontext.Value) ([]string, error) {
+// fields reads members of an object as types. What is absent reads as zero. Of several errors the
+// first stays in err, and is a *rpcError in Bitcoin Core's words where those exist.
+type fields struct {
+	members map[string]jsontext.Value
+	err     error
+}
+
+// fail keeps an error if it is the first.
+func (f *fields) fail(err error) {
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+// text reads a string.
+func (f *fields) text(name string) string {
+	v, ok := f.members[name]
+	if !ok {
+		return ""
+	}
+	if v.Kind() != '"' {
+		f.fail(fail(codeMisc, "%s: %s", name, mismatch(v, "string")))
+		return ""
+	}
+	return unquote(v)
+}
+
+// texts reads an array of strings.
+func (f *fields) texts(name string) []string {
+	v, ok := f.members[name]
+	if !ok {
+		return nil
+	}
 	if v.Kind() != '[' {
-		return nil, fail(codeMisc, "%s: %s", name, mismatch(v, "array"))
+		f.fail(fail(codeMisc, "%s: %s", name, mismatch(v, "array")))
+		return nil
 	}
 	var list []string
-	err := eachElement(v, func(v jsontext.Value) error {
-		if len(list) == maxListed {
+	if err := eachElement(v, func(v jsontext.Value) error {
+		switch {
+		case len(list) == maxListed:
 			return fail(codeParameter, "%s: more than %d entries", name, maxListed)
+		case v.Kind() != '"':
+			return fail(codeMisc, "%s: %s", name, mismatch(v, "string"))
 		}
-		s, err := text(name, v)
-		list = append(list, s)
-		return err
-	})
-	return list, err
+		list = append(list, unquote(v))
+		return nil
+	}); err != nil {
+		f.fail(err)
+		return nil
+	}
+	return list
 }
 
-// integer reads a member that is a whole number.
-func integer(name string, v jsontext.Value) (int64, error) {
+// integer reads a whole number that is at least least.
+func (f *fields) integer(name string, least int64) int64 {
+	v, ok := f.members[name]
+	if !ok {
+		return 0
+	}
 	if v.Kind() != '0' {
-		return 0, fail(codeMisc, "%s: %s", name, mismatch(v, "number"))
+		f.fail(fail(codeMisc, "%s: %s", name, mismatch(v, "number")))
+		return 0
 	}
 	n, err := strconv.ParseInt(string(v), 10, 64)
-	if err != nil {
-		return 0, fail(codeMisc, "%s: JSON integer out of range", name)
+	switch {
+	case err != nil:
+		f.fail(fail(codeMisc, "%s: JSON integer out of range", name))
+		return 0
+	case n < least:
+		f.fail(fail(codeParameter, "%s: %d is too low, want %d or more", name, n, least))
+		return 0
 	}
-	return n, nil
+	return n
+}
+
+// limit reads a limit that a client may leave to the server by a Boolean (BIP 22, Template
+// Tweaking); nil then.
+func (f *fields) limit(name string) *int64 {
+	v, ok := f.members[name]
+	switch {
+	case !ok, v.Kind() == 't', v.Kind() == 'f':
+		return nil
+	case v.Kind() != '0':
+		f.fail(fail(codeMisc, "%s: %s", name, mismatch(v, "number or bool")))
+		return nil
+	}
+	n := f.integer(name, math.MinInt64)
+	return &n
 }

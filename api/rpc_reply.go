@@ -96,6 +96,13 @@ func (s *stream) send(status int, body pieces) error {
 	return nil
 }
 
+// header adds a header to the reply, unless that has begun.
+func (s *stream) header(name, value string) {
+	if !s.begun {
+		s.w.Header().Set(name, value)
+	}
+}
+
 func (s *stream) head(status int) {
 	s.begun = true
 	if status != http.StatusNoContent {

@@ -50,8 +50,10 @@ type call struct {
 	size int
 	// received is when the request had arrived in full, and woken when a template was there for it.
 	received, woken time.Time
-	// poll is true for an answered long poll.
-	poll bool
+	// poll is true for an answered long poll, and proposal for a proposal.
+	poll, proposal bool
+	// detail says more than the result of a submission or a proposal that was not simply accepted.
+	detail string
 	// leave signs off from the waiters once the reply is out; nil if the call never waited.
 	leave func()
 }
@@ -141,12 +143,24 @@ func (s *Server) serveCall(r *http.Request, c *call) {
 		e = asRPCError(err)
 		status = e.httpStatus(c.v2)
 	}
+	c.explain(e)
 	body := append(c.reply(result, e), []byte("\n"))
 	if c.notification() && status == http.StatusOK {
 		status, body = http.StatusNoContent, nil
 	}
 	err = c.out.send(status, body)
 	s.finish(r, c, status, err)
+}
+
+// explain adds what the JSON of the reply has no place for.
+func (c *call) explain(e *rpcError) {
+	if c.detail != "" {
+		c.out.header(headerRejectDetail, headerText(c.detail))
+	}
+	if e != nil && e.retryAfter > 0 {
+		seconds := (e.retryAfter + time.Second - 1) / time.Second
+		c.out.header("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
 }
 
 // abort closes the connection of a call that cannot be answered any more: its client is gone, or
@@ -219,7 +233,7 @@ func (s *Server) execute(ctx context.Context, c *call) (result pieces, err error
 		if c.err != nil {
 			return nil, c.err
 		}
-		if c.caller.err != nil {
+		if c.caller.err != nil && c.method != methodGetBlockTemplate { // which may be a proposal
 			return nil, c.caller.err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
@@ -27,6 +28,8 @@ type Desk interface {
 	Issue(account gbt.Account, req gbt.TemplateRequest) (*gbt.Work, error)
 	// Current returns the template in force, or an error that matches gbt.ErrUnavailable.
 	Current() (*gbt.Template, error)
+	// Previous returns the template before that; false if there was none.
+	Previous() (*gbt.Template, bool)
 }
 
 // Intake takes submissions. The zero account is of submitters who are not known: they earn
@@ -35,10 +38,13 @@ type Intake interface {
 	Submit(ctx context.Context, s gbt.Submission) gbt.Verdict
 }
 
-// Config configures a Server. All but Ready, and one of Address and Listener, is required.
+// Config configures a Server. All but Proposer, Ready and WorkerSeries, and one of Address and
+// Listener, is required.
 type Config struct {
-	Desk      Desk
-	Intake    Intake
+	Desk   Desk
+	Intake Intake
+	// Proposer rules on proposals. None refuses them all.
+	Proposer  Proposer
 	BestChain BestChain
 	// Chain is the chain in use, which user names must be addresses of.
 	Chain *chaincfg.Params
@@ -46,7 +52,11 @@ type Config struct {
 	Ready func(ctx context.Context) []Check
 	// Registry gets the server's metrics and is what /metrics shows.
 	Registry *prometheus.Registry
-	Log      *slog.Logger
+	// WorkerSeries is how many workers have metrics of their own, those first that have a share
+	// accepted first. What the others do counts together. 0 is none: each worker costs a series for
+	// every outcome that its submissions have, as long as the process lives.
+	WorkerSeries int
+	Log          *slog.Logger
 
 	// Address is the TCP address to listen on; Listener goes before it. Run closes either.
 	Address  string
@@ -114,7 +124,10 @@ type Server struct {
 	methods map[string]method
 	metrics *metrics
 	waiters *waiters
-	bodies  budget
+	// bodies is the memory for large bodies and proposals what of it proposals may keep.
+	bodies, proposals budget
+	// current is the public part of GET /api/v1/template/current; nil until somebody asks.
+	current atomic.Pointer[templateText]
 	handler http.Handler
 }
 
@@ -126,14 +139,19 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("api: Desk, Intake, BestChain, Chain, Registry and Log are required")
 	case cfg.KeepAlive < 0:
 		return nil, errors.New("api: KeepAlive must not be negative")
+	case cfg.WorkerSeries < 0:
+		return nil, errors.New("api: WorkerSeries must not be negative")
 	}
 	if err := cfg.Limits.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, waiters: newWaiters(), bodies: budget{limit: cfg.Limits.BodyMemory}}
+	s := &Server{
+		cfg: cfg, waiters: newWaiters(),
+		bodies: budget{limit: cfg.Limits.BodyMemory}, proposals: budget{limit: max(cfg.Limits.Body, cfg.Limits.BodyMemory/proposalMemory)},
+	}
 	s.methods = s.methodTable()
 	var err error
-	if s.metrics, err = newMetrics(cfg.Registry, cfg.Desk, s.methods); err != nil {
+	if s.metrics, err = newMetrics(&s.cfg, s.methods); err != nil {
 		return nil, err
 	}
 	s.handler = s.routes()
@@ -152,7 +170,14 @@ func (s *Server) routes() http.Handler {
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelError),
 	}))
+	r.Get(pathCurrentTemplate, s.serveCurrentTemplate)
+	r.Head(pathCurrentTemplate, s.serveCurrentTemplate)
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == pathCurrentTemplate {
+			w.Header().Set("Allow", http.MethodGet+", "+http.MethodHead)
+			writeProblem(w, http.StatusMethodNotAllowed, "only GET and HEAD are served here")
+			return
+		}
 		if r.URL.Path != "/" {
 			w.Header().Set("Allow", http.MethodGet)
 			http.Error(w, "only GET is served here", http.StatusMethodNotAllowed)

@@ -2,12 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/gbtpool/gbtpool/gbt"
 )
@@ -19,20 +15,17 @@ func (s *Server) submitBlock(ctx context.Context, c *call) (pieces, error) {
 	// Whether or not the miner waits for the answer, the work is done and may be a block.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Submit)
 	defer cancel()
-	data, workID, err := c.submission()
+	sub, err := c.submission()
 	var v gbt.Verdict
 	if err != nil {
-		v = gbt.Verdict{Reason: gbt.Rejected, Detail: err.Error()}
+		v = gbt.Verdict{Reason: gbt.Rejected, Detail: asRPCError(err).Message}
 	} else {
-		v = s.cfg.Intake.Submit(ctx, gbt.Submission{
-			Account: c.caller.account, Worker: c.caller.worker, Data: data, WorkID: workID,
-			Received: c.received, UserAgent: c.caller.userAgent,
-		})
+		v = s.cfg.Intake.Submit(ctx, sub)
 	}
 	if c.caller.err != nil {
-		v.Err, v.Reason, v.Detail = nil, gbt.UnknownUser, c.caller.err.Error()
+		v.Err, v.Reason, v.Detail = nil, gbt.UnknownUser, asRPCError(c.caller.err).Message
 	}
-	s.metrics.verdict(v)
+	s.metrics.verdict(&c.caller, v)
 	s.logVerdict(ctx, c, v)
 	switch {
 	case v.Err != nil:
@@ -40,33 +33,43 @@ func (s *Server) submitBlock(ctx context.Context, c *call) (pieces, error) {
 	case v.Reason == "":
 		return pieces{null()}, nil
 	default:
-		raw, err := json.Marshal(string(v.Reason))
-		if err != nil {
-			return nil, fmt.Errorf("reason: %w", err)
-		}
-		return pieces{raw}, nil
+		c.detail = v.Detail
+		return marshal(v.Reason)
 	}
 }
 
-// submission reads the arguments of submitblock: the block, and an object that may hold a workid.
-// What else the second one may be is ignored: Bitcoin Core has a dummy in its place.
-func (c *call) submission() (data, workID string, err error) {
+// submission reads the arguments of submitblock: the block, and an object that may hold a workid,
+// coinbasesig and coinbaseadd (BIP 23, Submission Abbreviation). What else the second one may be is
+// ignored: Bitcoin Core has a dummy in its place.
+func (c *call) submission() (gbt.Submission, error) {
 	args, err := c.arguments("hexdata", "parameters")
 	if err != nil {
-		return "", "", err
+		return gbt.Submission{}, err
 	}
 	if args[0].Kind() != '"' {
-		return "", "", wrongArgument(1, "hexdata", args[0], "string")
+		return gbt.Submission{}, wrongArgument(1, "hexdata", args[0], "string")
 	}
-	if args[1].Kind() == '{' {
-		err = eachMember(args[1], func(name string, v jsontext.Value) error {
-			if name == "workid" && v.Kind() == '"' {
-				workID = unquote(v)
-			}
-			return nil
-		})
+	sub := c.submissionOf(unquote(args[0]))
+	if args[1].Kind() != '{' {
+		return sub, nil
 	}
-	return unquote(args[0]), workID, err
+	with, err := members(args[1], "workid", "coinbasesig", "coinbaseadd")
+	for name, to := range map[string]*string{
+		"workid": &sub.WorkID, "coinbasesig": &sub.CoinbaseSig, "coinbaseadd": &sub.CoinbaseAdd,
+	} {
+		if v := with[name]; v.Kind() == '"' {
+			*to = unquote(v)
+		}
+	}
+	return sub, err
+}
+
+// submissionOf returns the caller's submission of a block in hexadecimal.
+func (c *call) submissionOf(data string) gbt.Submission {
+	return gbt.Submission{
+		Account: c.caller.account, Worker: c.caller.worker, Data: data,
+		Received: c.received, UserAgent: c.caller.userAgent,
+	}
 }
 
 // logVerdict says what became of a submission.
@@ -91,6 +94,8 @@ func (s *Server) logVerdict(ctx context.Context, c *call, v gbt.Verdict) {
 		return
 	}
 	switch {
+	case errors.Is(v.Err, gbt.ErrBudget):
+		s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "submission put off", append(attrs, slog.Any("error", v.Err))...)
 	case v.Err != nil:
 		s.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "submission not ruled on", append(attrs, slog.Any("error", v.Err))...)
 	case v.Reason != "":

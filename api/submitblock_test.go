@@ -29,7 +29,10 @@ func TestReasons(t *testing.T) {
 		{gbt.HighHash, "high-hash"}, {gbt.Rejected, "rejected"}, {gbt.StalePrevblk, "stale-prevblk"},
 		{gbt.StaleWork, "stale-work"}, {gbt.TimeInvalid, "time-invalid"}, {gbt.TimeTooNew, "time-too-new"},
 		{gbt.TimeTooOld, "time-too-old"}, {gbt.UnknownUser, "unknown-user"}, {gbt.UnknownWork, "unknown-work"},
-		{"bad-txns-inputs-missingorspent", "other"}, {`odd "reason"`, "other"},
+		{"bad-txns-inputs-missingorspent", "bad-txns-inputs-missingorspent"}, {"bad-cb-amount", "bad-cb-amount"},
+		{"bad-version(0x00000001)", "bad-version"}, {"rejected: in words of its own", "rejected"},
+		{"mandatory-script-verify-flag-failed (Signature must be zero)", "mandatory-script-verify-flag-failed"},
+		{"bad-txns-of-a-new-kind", "other"}, {`odd "reason"`, "other"}, {" ", "other"},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.reason), func(t *testing.T) {
@@ -129,16 +132,23 @@ func TestSubmission(t *testing.T) {
 		t.Fatal(err)
 	}
 	large := strings.Repeat("0f", 4_000_000)
-	for _, tt := range []struct{ name, params, data, workID string }{
-		{"alone", `["00ff"]`, "00ff", ""},
-		{"workid", `["00ff",{"workid":"a-_"}]`, "00ff", "a-_"},
-		{"no workid", `["00ff",{}]`, "00ff", ""},
-		{"null", `["00ff",null]`, "00ff", ""},
-		{"dummy of Bitcoin Core", `["00ff","dummy"]`, "00ff", ""},
-		{"workid of another type", `["00ff",{"workid":5}]`, "00ff", ""},
-		{"by name", `{"hexdata":"00ff","parameters":{"workid":"w"}}`, "00ff", "w"},
-		{"escaped", `["\u0030\u0030"]`, "00", ""},
-		{"the largest block", `["` + large + `"]`, large, ""},
+	for _, tt := range []struct {
+		name, params string
+		want         gbt.Submission
+	}{
+		{"alone", `["00ff"]`, gbt.Submission{Data: "00ff"}},
+		{"workid", `["00ff",{"workid":"a-_"}]`, gbt.Submission{Data: "00ff", WorkID: "a-_"}},
+		{"no workid", `["00ff",{}]`, gbt.Submission{Data: "00ff"}},
+		{"null", `["00ff",null]`, gbt.Submission{Data: "00ff"}},
+		{"nulls", `["00ff",{"workid":null,"coinbasesig":null,"coinbaseadd":null}]`, gbt.Submission{Data: "00ff"}},
+		{"dummy of Bitcoin Core", `["00ff","dummy"]`, gbt.Submission{Data: "00ff"}},
+		{"of other types", `["00ff",{"workid":5,"coinbasesig":["x"],"coinbaseadd":{}}]`, gbt.Submission{Data: "00ff"}},
+		{"by name", `{"hexdata":"00ff","parameters":{"workid":"w"}}`, gbt.Submission{Data: "00ff", WorkID: "w"}},
+		{"truncated", `["00ff",{"workid":"w","coinbasesig":"03aa"}]`, gbt.Submission{Data: "00ff", WorkID: "w", CoinbaseSig: "03aa"}},
+		{"truncated, appended", `["00ff",{"coinbaseadd":"ff","x":[1],"workid":"w"}]`, gbt.Submission{Data: "00ff", WorkID: "w", CoinbaseAdd: "ff"}},
+		{"twice", `["00ff",{"workid":"first","workid":"second"}]`, gbt.Submission{Data: "00ff", WorkID: "first"}},
+		{"escaped", `["\u0030\u0030",{"workid":"\u0077"}]`, gbt.Submission{Data: "00", WorkID: "w"}},
+		{"the largest block", `["` + large + `"]`, gbt.Submission{Data: large}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := time.Now()
@@ -150,8 +160,8 @@ func TestSubmission(t *testing.T) {
 			if s.Received.Before(before) || s.Received.After(time.Now()) {
 				t.Errorf("received at %s", s.Received)
 			}
-			want := gbt.Submission{Account: account, Worker: "rig1", Data: tt.data, WorkID: tt.workID, UserAgent: "test/1"}
-			if diff := cmp.Diff(want, s, cmpopts.IgnoreFields(gbt.Submission{}, "Received")); diff != "" {
+			tt.want.Account, tt.want.Worker, tt.want.UserAgent = account, "rig1", "test/1"
+			if diff := cmp.Diff(tt.want, s, cmpopts.IgnoreFields(gbt.Submission{}, "Received")); diff != "" {
 				t.Errorf("%.500s", diff)
 			}
 		})
