@@ -113,6 +113,7 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 		Chain: d.chain.Params(), Coinbaser: gbt.PayTo(script), Tag: "/gbtpool demo/", WorkKey: key,
 		Watch: node.SetConfig{Chain: "regtest", Nodes: []node.Node{d.chain}},
 		Share: share, Easiest: easiest, Hardest: block, Expires: 10 * time.Minute, Grace: 3 * time.Second,
+		Choice:   app.Choice{Transactions: true, Floor: 9000, Budget: gbt.DefaultBudget(), Memory: 64 << 20},
 		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(),
 		Verdicts: d.verdict, Log: log,
 	})

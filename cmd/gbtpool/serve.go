@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ func (c *serveCmd) Run(ctx context.Context, out, errs *screen) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w; set listen to a free address and port", err)
 	}
-	gateway, err := buildGateway(&c.Pool, listener, errs.logger(c.LogLevel))
+	gateway, err := buildGateway(&c.Pool, listener, filepath.Join(c.DataDir, "declared"), errs.logger(c.LogLevel))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -76,7 +77,7 @@ func (c *checkCmd) Run(ctx context.Context, out, _ *screen) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	gateway, err := buildGateway(&c.Pool, listener, slog.New(slog.DiscardHandler))
+	gateway, err := buildGateway(&c.Pool, listener, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -99,8 +100,9 @@ func (c *checkCmd) Run(ctx context.Context, out, _ *screen) error {
 	return nil
 }
 
-// buildGateway makes a gateway of a configuration.
-func buildGateway(pool *config.Pool, listener net.Listener, log *slog.Logger) (*app.App, error) {
+// buildGateway makes a gateway of a configuration. dir is where it keeps declared work; without one
+// it keeps none over a restart.
+func buildGateway(pool *config.Pool, listener net.Listener, dir string, log *slog.Logger) (*app.App, error) {
 	settings, err := pool.Validate()
 	if err != nil {
 		return nil, err
@@ -113,7 +115,7 @@ func buildGateway(pool *config.Pool, listener net.Listener, log *slog.Logger) (*
 	cfg := app.Config{
 		Chain: settings.Chain, Coinbaser: gbt.PayTo(settings.PayoutScript), Tag: pool.CoinbaseTag,
 		WorkKey: settings.WorkKey, Share: settings.Share, Easiest: settings.Easiest, Hardest: settings.Hardest,
-		Expires: pool.WorkExpires, Grace: pool.StaleGrace,
+		Expires: pool.WorkExpires, Grace: pool.StaleGrace, Choice: choice(pool, &settings.Choice, dir), WorkerSeries: pool.WorkerMetrics,
 		Listener: listener, KeepAlive: pool.KeepAlive, Limits: limits, Log: log,
 		Watch: node.SetConfig{
 			Chain: pool.Chain, WatchEvery: pool.NodePoll, CallTimeout: pool.NodeTimeout, LostAfter: pool.NodeLost,
@@ -126,6 +128,15 @@ func buildGateway(pool *config.Pool, listener net.Listener, log *slog.Logger) (*
 		}
 	}
 	return app.New(cfg)
+}
+
+// choice returns what the settings let miners choose.
+func choice(pool *config.Pool, s *config.Choice, dir string) app.Choice {
+	return app.Choice{
+		Transactions: pool.MinerTransactions, Generation: pool.AllowGeneration, Rules: s.Rules, Floor: s.Floor, Budget: s.Budget,
+		ForbiddenFlags: pool.ForbiddenCoinbaseFlags, Clients: s.Clients, Servers: s.Servers, LongPollURI: pool.LongPollURL,
+		Memory: pool.DeclaredMemory, Dir: dir,
+	}
 }
 
 // addNode adds one configured node, and its ZMQ subscription if it has one.

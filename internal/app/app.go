@@ -15,6 +15,7 @@ import (
 
 	"github.com/gbtpool/gbtpool/api"
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/internal/declared"
 	"github.com/gbtpool/gbtpool/internal/node"
 	"github.com/gbtpool/gbtpool/shares"
 )
@@ -46,11 +47,17 @@ type Config struct {
 	Share, Easiest, Hardest gbt.Target
 	Expires, Grace          time.Duration
 
+	// Choice is what miners may choose.
+	Choice Choice
+
 	// Listener is where miners are served. Required.
 	Listener net.Listener
 	// KeepAlive and Limits are the door's; see api.Config.
 	KeepAlive time.Duration
 	Limits    api.Limits
+
+	// WorkerSeries is how many workers have metrics of their own; see api.Config.
+	WorkerSeries int
 
 	// Verdicts, if set, hears every verdict once its share is recorded. It must not block.
 	Verdicts func(gbt.Submission, gbt.Verdict)
@@ -58,9 +65,27 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// Choice is what miners may choose of their blocks, and how their programs are served; see
+// gbt.IssuerConfig and gbt.JudgeConfig. Its zero value lets them choose nothing.
+type Choice struct {
+	Transactions, Generation bool
+	Rules                    gbt.SetRules
+	Floor                    int64
+	Budget                   gbt.Budget
+	ForbiddenFlags           []string
+	Clients                  []gbt.Profile
+	Servers                  []gbt.Server
+	LongPollURI              string
+	// Memory bounds the transactions of declared work, in bytes, and Dir is the folder in which it
+	// outlives a restart; without one it does not.
+	Memory int64
+	Dir    string
+}
+
 // App is a gateway: nodes, feed, judge, tally and door.
 type App struct {
 	cfg    Config
+	store  *declared.Store // nil without a folder
 	nodes  *node.Set
 	feed   *gbt.Feed
 	issuer *gbt.Issuer
@@ -84,7 +109,7 @@ func New(cfg Config) (*App, error) {
 		return nil, err
 	}
 	if err := a.buildDoor(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, a.closeStore())
 	}
 	return a, nil
 }
@@ -99,7 +124,7 @@ func (a *App) buildWork() error {
 		return err
 	}
 	a.feed, err = gbt.NewFeed(gbt.FeedConfig{
-		Source: a.nodes, Coinbaser: cfg.Coinbaser, Tag: cfg.Tag, Patience: patience,
+		Source: a.nodes, Coinbaser: cfg.Coinbaser, Tag: cfg.Tag, Rules: cfg.Choice.Rules, Patience: patience,
 		Now: time.Now, Log: cfg.Log.With("part", "feed"),
 	})
 	if err != nil {
@@ -107,19 +132,39 @@ func (a *App) buildWork() error {
 	}
 	a.issuer, err = gbt.NewIssuer(gbt.IssuerConfig{
 		Feed: a.feed, Key: cfg.WorkKey, Share: cfg.Share, Easiest: cfg.Easiest, Hardest: cfg.Hardest,
-		Expires: cfg.Expires, Now: time.Now,
+		Expires: cfg.Expires, Grace: cfg.Grace, Transactions: cfg.Choice.Transactions, Generation: cfg.Choice.Generation,
+		Clients: cfg.Choice.Clients, Servers: cfg.Choice.Servers, LongPollURI: cfg.Choice.LongPollURI, Now: time.Now,
 	})
 	return err
+}
+
+// buildJudge builds what rules on submissions and proposals.
+func (a *App) buildJudge() (*gbt.Judge, error) {
+	cfg := a.cfg
+	judge := gbt.JudgeConfig{
+		Feed: a.feed, Network: a.nodes, Key: cfg.WorkKey, Easiest: cfg.Easiest,
+		Expires: cfg.Expires, Grace: cfg.Grace, BlockWait: blockWait,
+		Floor: cfg.Choice.Floor, Budget: cfg.Choice.Budget, Memory: cfg.Choice.Memory, ForbiddenFlags: cfg.Choice.ForbiddenFlags,
+		Now: time.Now, Log: cfg.Log.With("part", "judge"),
+	}
+	if cfg.Choice.Dir != "" {
+		var err error
+		a.store, err = declared.Open(declared.Config{
+			// Records take a little more than what they keep.
+			Dir: cfg.Choice.Dir, Bytes: 2 * cfg.Choice.Memory, Log: cfg.Log.With("part", "declared"),
+		})
+		if err != nil {
+			return nil, err
+		}
+		judge.Store = a.store
+	}
+	return gbt.NewJudge(judge)
 }
 
 // buildDoor builds what takes submissions and serves miners.
 func (a *App) buildDoor() error {
 	cfg := a.cfg
-	judge, err := gbt.NewJudge(gbt.JudgeConfig{
-		Feed: a.feed, Network: a.nodes, Key: cfg.WorkKey, Easiest: cfg.Easiest,
-		Expires: cfg.Expires, Grace: cfg.Grace, BlockWait: blockWait,
-		Now: time.Now, Log: cfg.Log.With("part", "judge"),
-	})
+	judge, err := a.buildJudge()
 	if err != nil {
 		return err
 	}
@@ -137,9 +182,9 @@ func (a *App) buildDoor() error {
 		}
 	}
 	a.door, err = api.New(api.Config{
-		Desk: desk{a.feed, a.issuer}, Intake: observed{intake, cfg.Verdicts},
+		Desk: desk{a.feed, a.issuer}, Intake: observed{intake, cfg.Verdicts}, Proposer: judge,
 		BestChain: bestChain{nodes: a.nodes, feed: a.feed, chain: cfg.Watch.Chain},
-		Chain:     cfg.Chain, Ready: a.ready, Registry: registry, Log: cfg.Log.With("part", "door"),
+		Chain:     cfg.Chain, Ready: a.ready, Registry: registry, WorkerSeries: cfg.WorkerSeries, Log: cfg.Log.With("part", "door"),
 		Listener: cfg.Listener, KeepAlive: cfg.KeepAlive, Limits: cfg.Limits,
 	})
 	return err
@@ -183,7 +228,15 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	err := servers.Wait()
 	stop()
-	return errors.Join(err, carriers.Wait())
+	return errors.Join(err, carriers.Wait(), a.closeStore())
+}
+
+// closeStore lets go of the folder of declared work.
+func (a *App) closeStore() error {
+	if a.store == nil {
+		return nil
+	}
+	return a.store.Close()
 }
 
 // Workers returns what each worker has done since the start.

@@ -55,7 +55,7 @@ func start(t *testing.T) *pool {
 	a, err := app.New(app.Config{
 		Chain: chain.Params(), Coinbaser: gbt.PayTo{txscript.OP_TRUE}, Tag: "/test/", WorkKey: make([]byte, 32),
 		Watch: node.SetConfig{Chain: "regtest", Nodes: []node.Node{chain}, WatchEvery: 50 * time.Millisecond},
-		Share: easiest, Easiest: easiest, Hardest: easiest, Expires: time.Minute, Grace: time.Second,
+		Share: easiest, Easiest: easiest, Hardest: easiest, Expires: time.Minute,
 		Listener: listener, Limits: limits, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -33,6 +33,23 @@ type Pool struct {
 	WorkExpires        time.Duration `default:"10m" help:"How long work may be submitted after it was issued."`
 	StaleGrace         time.Duration `default:"3s" help:"How long after a new block work on the one before still counts."`
 
+	MinerTransactions       bool     `default:"true" negatable:"" help:"Let miners choose the transactions of their blocks."`
+	AllowGeneration         bool     `help:"Let miners add outputs to the coinbase, from what their own choice of transactions earns more than the pool's."`
+	PayFloor                float64  `default:"0.9" help:"Least part of what the pool's own block would pay that a block of a miner's own has to pay, from 0 to 1."`
+	ChecksPerMinute         int      `default:"30" help:"How many blocks of its own each account may have checked by a node in a minute."`
+	CheckBytesPerMinute     int64    `default:"67108864" help:"How many bytes of such blocks each account may send in a minute."`
+	NewcomerChecksPerMinute int      `default:"120" help:"How many checks a minute all accounts without an accepted share have together."`
+	ParallelChecks          int      `default:"2" help:"How many blocks the nodes check at a time."`
+	DeclaredMemory          int64    `default:"268435456" help:"How many bytes of transactions are kept for declared work until the next block, in memory and in the data folder."`
+	RequiredTransactions    []string `placeholder:"TXID" help:"Transactions that stay in every block once a node proposes them."`
+	ExcludedTransactions    []string `placeholder:"TXID" help:"Transactions that no block may have, nor what depends on them."`
+	MinFeeRate              float64  `default:"0" help:"Lowest fee rate of transactions in blocks, in satoshis per virtual byte."`
+	ForbiddenCoinbaseFlags  []string `placeholder:"TEXT" help:"Texts that miners must not put into the coinbase."`
+	Clients                 []Client `sep:";" placeholder:"CLIENT" help:"How to serve mining programs, before the built-in table: name=,agent=,form=whole|stripped|witness-free,commitment=included|omitted,withhold=MUTATION+MUTATION,sigops_below=N."`
+	Servers                 []Server `sep:";" placeholder:"SERVER" help:"Servers of the same pool for clients that ask for a serverlist: uri=,priority=,weight=,sticky=,avoid=,update=."`
+	LongPollURL             string   `name:"long-poll-url" placeholder:"URL" help:"Where clients are told to send long polls to; by default where the rest goes."`
+	WorkerMetrics           int      `default:"0" help:"How many workers have metrics of their own."`
+
 	NodeTimeout time.Duration `default:"30s" help:"Longest wait for an answer of a node, long polls apart."`
 	NodePoll    time.Duration `default:"2s" help:"How often each node is asked for its best block, beside long polls and ZMQ."`
 	NodeLost    time.Duration `default:"30s" help:"How long the last template is good for while no node answers."`
@@ -47,6 +64,8 @@ type Settings struct {
 	Share, Easiest, Hardest gbt.Target
 	// WorkKey authenticates issued work.
 	WorkKey []byte
+	// Choice is what miners may choose.
+	Choice Choice
 }
 
 // Validate checks the configuration and converts it, all but the key, which Key reads. The error
@@ -79,12 +98,16 @@ func (p *Pool) Validate() (Settings, error) {
 		fault("listen", "%w; want an address and port such as 0.0.0.0:9332", err)
 	}
 	faults = append(faults, p.setTargets(&s)...)
+	faults = append(faults, p.setChoice(&s.Choice)...)
 	for setting, d := range map[string]time.Duration{
 		"work_expires": p.WorkExpires, "node_timeout": p.NodeTimeout, "node_poll": p.NodePoll, "node_lost": p.NodeLost,
 	} {
 		if d < time.Millisecond {
 			fault(setting, "%s is too short", d)
 		}
+	}
+	if p.WorkExpires > gbt.MaxExpires {
+		fault("work_expires", "%s is longer than clients can tell: at most %s", p.WorkExpires, gbt.MaxExpires)
 	}
 	if p.KeepAlive < 0 || p.StaleGrace < 0 {
 		fault("keep_alive, stale_grace", "must not be negative")

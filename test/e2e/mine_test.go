@@ -113,7 +113,7 @@ func TestMine(t *testing.T) {
 func TestBlockFromElsewhere(t *testing.T) {
 	n := btcdnode.New(t, btcdnode.Config{})
 	n.Generate(1)
-	g := serve(t, "keep_alive: 200ms\n", n)
+	g := serve(t, "keep_alive: 200ms\nstale_grace: 0s\n", n)
 	c := g.connect()
 	first, err := c.Template(t.Context(), client.Request{}, nil)
 	if err != nil {

@@ -1,0 +1,2 @@
+// Package declared keeps declared work in files, so that it survives a restart.
+package declared

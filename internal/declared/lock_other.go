@@ -1,0 +1,8 @@
+//go:build !unix
+
+package declared
+
+import "os"
+
+// lockFile does nothing where there are no locks that end with the process.
+func lockFile(*os.File) error { return nil }
