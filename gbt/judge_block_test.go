@@ -219,11 +219,16 @@ func TestJudgeBeforeFirstTemplate(t *testing.T) {
 	} else if err := checkBlock(offers[0]); err != nil {
 		t.Error(err)
 	}
-	// Bits of the miner's own choice do not make every hash a block.
+	// Bits of the miner's own choice do not make every hash a block, but they may be the network's.
 	forged := draftOf(t, testAccount(1), w)
 	forged.header.Bits, forged.target, forged.misses = 0x207fffff, Target{}, p.judge.cfg.Easiest
-	if v := p.judged(forged); v.Reason != HighHash || len(p.net.offers()) != 0 {
-		t.Errorf("forged bits: got %+v, want %q", v, HighHash)
+	if v := p.judged(forged); !errors.Is(v.Err, ErrUnavailable) || v.Block || len(p.net.offers()) != 0 {
+		t.Errorf("forged bits: got %+v, want ErrUnavailable", v)
+	}
+	none := draftOf(t, testAccount(1), w)
+	none.target, none.misses = Target{}, p.judge.cfg.Easiest
+	if v := p.judged(none); v.Reason != HighHash {
+		t.Errorf("without proof of work: got %+v, want %q", v, HighHash)
 	}
 	// With the template comes the verdict.
 	p.serve(bits)

@@ -106,7 +106,7 @@ func runUntil(t *testing.T, c mineCmd, terminal bool, until string) string {
 func TestMineTerminal(t *testing.T) {
 	c := mineCmd{URL: minePool(t, `null`), Threads: 1, HashRate: 20}
 	out := runUntil(t, c, true, "H/s\x1b[0m  height 500  accepted ")
-	if !strings.Contains(out, "\r\x1b[K\x1b[1m") || !regexp.MustCompile(`\x1b\[Kaccepted .* on average\n$`).MatchString(out) {
+	if !strings.Contains(out, "\r\x1b[K\x1b[1m") || !regexp.MustCompile(`(\x1b\[K|\n)accepted .* on average\n$`).MatchString(out) {
 		t.Errorf("a terminal gets %q", out)
 	}
 }
