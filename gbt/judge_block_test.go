@@ -221,7 +221,7 @@ func TestJudgeBeforeFirstTemplate(t *testing.T) {
 	}
 	// Bits of the miner's own choice do not make every hash a block, but they may be the network's.
 	forged := draftOf(t, testAccount(1), w)
-	forged.header.Bits, forged.target, forged.misses = 0x207fffff, Target{}, p.judge.cfg.Easiest
+	forged.header.Bits, forged.target, forged.misses = 0x207fffff, leadingZeros(1), p.judge.cfg.Easiest
 	if v := p.judged(forged); !errors.Is(v.Err, ErrUnavailable) || v.Block || len(p.net.offers()) != 0 {
 		t.Errorf("forged bits: got %+v, want ErrUnavailable", v)
 	}
