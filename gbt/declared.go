@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -29,6 +31,8 @@ type declaredSets struct {
 	memory int64 // bytes, for each previous block
 	mu     sync.Mutex
 	blocks map[chainhash.Hash]*declaredBlock // held by mu
+	// kept is what keep last kept, so that it has nothing to do but after a new block. Held by mu.
+	kept []chainhash.Hash
 }
 
 // declaredBlock is what was declared on one previous block.
@@ -119,22 +123,16 @@ func (d *declaredSets) record(ctx context.Context, previous chainhash.Hash, set 
 func (d *declaredSets) keep(ctx context.Context, previous ...chainhash.Hash) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	kept := make(map[chainhash.Hash]*declaredBlock, len(previous))
-	for _, p := range previous {
-		if block, ok := d.blocks[p]; ok {
-			kept[p] = block
-		}
-	}
-	if len(kept) == len(d.blocks) {
-		return nil // nothing of ours is old
-	}
-	d.blocks = kept
-	if d.store == nil {
+	if slices.Equal(d.kept, previous) {
 		return nil
 	}
-	if err := d.store.Keep(ctx, previous...); err != nil {
-		return fmt.Errorf("old declared work: %w", err)
+	maps.DeleteFunc(d.blocks, func(p chainhash.Hash, _ *declaredBlock) bool { return !slices.Contains(previous, p) })
+	if d.store != nil {
+		if err := d.store.Keep(ctx, previous...); err != nil {
+			return fmt.Errorf("old declared work: %w", err)
+		}
 	}
+	d.kept = previous
 	return nil
 }
 

@@ -130,6 +130,7 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 		return v.rejected(reject(v.BlockReason, "a full node refused the block"))
 	}
 	j.budgets.prove(s.Account, j.cfg.Now())
+	j.tidy(ctx, state)
 	share.Block = v.Block
 	v.Share = share
 	return v

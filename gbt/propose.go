@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 )
 
@@ -36,6 +37,7 @@ func (j *Judge) propose(ctx context.Context, s Submission) (Ruling, error) {
 	if err != nil {
 		return Ruling{}, reject(Rejected, "%s", err)
 	}
+	j.tidy(ctx, state)
 	if err := state.proposable(c); err != nil {
 		return Ruling{}, err
 	}
@@ -105,7 +107,6 @@ func (j *Judge) declare(ctx context.Context, st *standing, s Submission, c *cand
 	case err != nil:
 		return Ruling{}, err
 	}
-	j.tidy(ctx)
 	r := Ruling{WorkID: j.sealer.sealDeclaration(d, previous, s.Account)}
 	if correct != nil {
 		tok, _ := c.findToken()
@@ -146,9 +147,12 @@ func (j *Judge) correct(st *standing, c *candidate, set *txSet, own bool) (*skel
 	return s, nil
 }
 
-// tidy drops declared work that the chain has left behind.
-func (j *Judge) tidy(ctx context.Context) {
-	state := j.cfg.Feed.state.Load()
+// tidy drops declared work that the chain has left behind, after a new block. Before the first one
+// nobody knows what is behind: after a restart a node may still have to catch up.
+func (j *Judge) tidy(ctx context.Context, state *feedState) {
+	if state.previousTip == (chainhash.Hash{}) {
+		return
+	}
 	if err := j.declared.keep(ctx, state.tip, state.previousTip); err != nil {
 		j.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "old declared work is not removed", slog.Any("error", err))
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -86,7 +87,7 @@ func (s *setChecker) check(ctx context.Context, q *question) error {
 			return nil
 		}
 		if mine {
-			check.err = s.ask(context.WithoutCancel(ctx), asked, q)
+			check.err = s.askFor(ctx, asked, q)
 			s.settle(asked, check)
 		}
 		select {
@@ -164,6 +165,16 @@ func (s *setChecker) confirm(c claim) {
 	}
 }
 
+// checkFor is how long a check may take, its turn included: others wait for it, so the miner whose
+// submission it is must not end it by hanging up.
+const checkFor = time.Minute
+
+func (s *setChecker) askFor(ctx context.Context, asked claim, q *question) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkFor)
+	defer cancel()
+	return s.ask(ctx, asked, q)
+}
+
 // ask looks at the set and then has a node do so.
 func (s *setChecker) ask(ctx context.Context, asked claim, q *question) error {
 	depends, err := q.set.inspect()
@@ -180,8 +191,12 @@ func (s *setChecker) ask(ctx context.Context, asked claim, q *question) error {
 	if err := q.may(); err != nil {
 		return err
 	}
-	s.slots <- struct{}{}
-	defer func() { <-s.slots }()
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: too many blocks wait to be checked", ErrUnavailable)
+	}
 	padded := q.coinbase.padded()
 	reason, err := s.propose(ctx, q, padded)
 	if err == nil && slices.Contains([]Reason{badBlkSigops, badBlkWeight, badBlkLength}, reason) {
