@@ -1,10 +1,12 @@
 package gbt
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"testing"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 )
 
 // fullPool is a pool with the template of a full block in force, on a network that finds no block
@@ -42,6 +44,40 @@ func BenchmarkJudgeFull(b *testing.B) { benchmarkJudge(b, false) }
 
 // BenchmarkJudgeAbbreviated judges a share that comes with the coinbase alone.
 func BenchmarkJudgeAbbreviated(b *testing.B) { benchmarkJudge(b, true) }
+
+// BenchmarkJudgeDeclared judges a share of declared work of half of the transactions, which comes with
+// the coinbase and the merkle branch. It may take twice as long as one of the pool's own work.
+func BenchmarkJudgeDeclared(b *testing.B) {
+	p := fullPool(b)
+	p.issuer.cfg.Transactions, p.judge.declared.memory = true, 64<<20
+	w, err := p.issuer.Issue(testAccount(1), TemplateRequest{Capabilities: []string{"transactions"}, Rules: []string{"segwit"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := draftOf(b, testAccount(1), w)
+	d.txs = d.txs[:len(d.txs)/2]
+	var txids, wtxids []chainhash.Hash
+	for _, tx := range w.Template.Transactions[:len(d.txs)] {
+		txids, wtxids = append(txids, tx.TxID), append(wtxids, tx.Hash)
+	}
+	d.coinbase.AddTxOut(wire.NewTxOut(0, WitnessCommitment(wtxids)))
+	r := p.judge.Propose(b.Context(), d.submission(b))
+	if r.WorkID == "" {
+		b.Fatalf("%+v", r)
+	}
+	d.workID, d.abbreviated = r.WorkID, true
+	s := d.submission(b)
+	for _, link := range MerkleBranch(txids) {
+		s.Data += hex.EncodeToString(link[:])
+	}
+	b.SetBytes(int64(len(s.Data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if v := p.judge.Judge(b.Context(), s); !v.Accepted() {
+			b.Fatalf("%+v", v)
+		}
+	}
+}
 
 // BenchmarkJudgeHighHash refuses a full submission without proof of work.
 func BenchmarkJudgeHighHash(b *testing.B) {

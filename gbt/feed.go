@@ -221,6 +221,12 @@ func (f *Feed) fitted(t *Template, l limits) (*Template, error) {
 		own := *t // t may be in use
 		out = &own
 	}
+	out.required = nil
+	for i := range out.Transactions {
+		if out.Transactions[i].Required {
+			out.required = append(out.required, out.Transactions[i].TxID)
+		}
+	}
 	out.coinbase, err = f.skeleton(out)
 	return out, err
 }

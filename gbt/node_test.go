@@ -64,6 +64,9 @@ func makeTransactions(tb testing.TB, specs []txSpec) []transactionJSON {
 			depends = append(depends, parent+1)
 		}
 		msg.AddTxOut(wire.NewTxOut(1000, append([]byte{0x6a}, make([]byte, spec.padding)...)))
+		if msg.SerializeSizeStripped() == innerNodeSize { // which no node proposes
+			msg.TxOut[0].PkScript = append(msg.TxOut[0].PkScript, 0)
+		}
 		ids = append(ids, msg.TxHash())
 		out = append(out, transactionJSON{
 			Data: hex.EncodeToString(serialize(tb, msg)), TxID: msg.TxHash().String(), Hash: msg.WitnessHash().String(),

@@ -1,12 +1,16 @@
 package gbt
 
 import (
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 )
 
 // libblkmaker is what bfgminer's library lists.
@@ -106,5 +110,27 @@ func TestSilentSigops(t *testing.T) {
 		if _, tail := w.Result(); strings.Contains(string(tail), `"sigops":`) == silent {
 			t.Errorf("%s: sigops in the answer: %t", agent, !silent)
 		}
+	}
+}
+
+// TestInnerNodes leaves out what passes for an inner node of the merkle tree, with what depends on it.
+func TestInnerNodes(t *testing.T) {
+	tx := wire.NewMsgTx(2)
+	tx.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&chainhash.Hash{1}, 0), nil, nil))
+	tx.AddTxOut(wire.NewTxOut(1, make([]byte, 4)))
+	raw := serialize(t, tx)
+	if len(raw) != innerNodeSize {
+		t.Fatalf("%d bytes", len(raw))
+	}
+	in := makeTemplate(t, tipOf(1), easyBits, []txSpec{{fee: 10}, {parents: []int{0}, fee: 20}, {fee: 30}})
+	in.Transactions[0] = transactionJSON{Data: hex.EncodeToString(raw), Fee: ptr(int64(10)), Depends: []int{}}
+	p := newPool(t)
+	p.news(in)
+	got, err := p.feed.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Transactions) != 1 || got.Fees != 30 || got.Value != subsidy+30 {
+		t.Errorf("%d transactions, fees %d, value %d", len(got.Transactions), got.Fees, got.Value)
 	}
 }

@@ -90,7 +90,7 @@ func (j *Judge) declare(ctx context.Context, st *standing, s Submission, c *cand
 	}
 	now, previous := j.cfg.Now(), c.header.PrevBlock
 	q := &question{
-		template: st.template, set: set, id: set.id(previous), coinbase: &c.coinbase, value: pay.claimed,
+		template: st.issued(), set: set, id: set.id(previous), coinbase: &c.coinbase, value: pay.claimed,
 		may: func() error { return j.budgets.takeCheck(s.Account, now) },
 	}
 	if err := j.sets.check(ctx, q); err != nil {

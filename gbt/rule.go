@@ -42,6 +42,14 @@ func (s *standing) mayChoose() bool {
 	return s.work.offer.has(offerTransactions) || s.moved || s.variant == nil
 }
 
+// issued is the template as the miner was given it, or else the newest on the block.
+func (s *standing) issued() *Template {
+	if s.variant != nil {
+		return s.variant
+	}
+	return s.template
+}
+
 // full is what the pool's own full template paid when the work was issued, in satoshis.
 func (s *standing) full() int64 {
 	if s.declared != nil {
@@ -87,7 +95,7 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 	}
 	if own && !v.refused() {
 		q := &question{
-			template: st.template, set: set, id: set.id(c.header.PrevBlock), coinbase: &c.coinbase, value: pay.claimed,
+			template: st.issued(), set: set, id: set.id(c.header.PrevBlock), coinbase: &c.coinbase, value: pay.claimed,
 			may: func() error { return j.spend(s) }, accepted: v.taken(),
 		}
 		if err := j.verify(ctx, q); err != nil {

@@ -28,7 +28,8 @@ func (r *SetRules) apply(t *Template) (*Template, error) {
 		tx := &t.Transactions[i]
 		tx.Required = tx.Required || slices.Contains(r.Required, tx.TxID)
 		depends[i] = tx.Depends
-		dropped[i] = slices.Contains(r.Excluded, tx.TxID) ||
+		// What no miner's own set may have is not in the pool's either; a node proposes none by itself.
+		dropped[i] = slices.Contains(r.Excluded, tx.TxID) || tx.strippedSize() == innerNodeSize && tx.FeeKnown ||
 			slices.ContainsFunc(tx.Depends, func(parent int) bool { return dropped[parent] })
 		changed = changed || dropped[i]
 	}
@@ -97,19 +98,30 @@ func (r *SetRules) pays(txs []*Transaction, bundle []int) bool {
 	return fees*1000 >= min(r.MinFeeRate, 1<<40)*size
 }
 
-// check judges a set that a miner chose instead of t's, given what depends on what in it. The
-// error is a RejectError that names the transaction at fault.
-func (r *SetRules) check(t *Template, s *txSet, depends [][]int) error {
+// requires checks that a set which a miner chose holds what t requires. The error is a RejectError
+// that names the transaction which is missing.
+func (t *Template) requires(s *txSet) error {
+	if len(t.required) == 0 {
+		return nil
+	}
 	held := make(map[chainhash.Hash]bool, len(s.txs))
-	for i, tx := range s.txs {
+	for _, tx := range s.txs {
 		held[tx.TxID] = true
-		if slices.Contains(r.Excluded, tx.TxID) {
-			return reject(BadTxns, "transaction %d, %s, is excluded by this pool", i+1, tx.TxID)
+	}
+	for _, id := range t.required {
+		if !held[id] {
+			return reject(BadTxns, "transaction %s is required and not in the block", id)
 		}
 	}
-	for i := range t.Transactions {
-		if tx := &t.Transactions[i]; tx.Required && !held[tx.TxID] {
-			return reject(BadTxns, "transaction %s is required and not in the block", tx.TxID)
+	return nil
+}
+
+// check judges a set that a miner chose, given what depends on what in it. The error is a RejectError
+// that names the transaction at fault.
+func (r *SetRules) check(s *txSet, depends [][]int) error {
+	for i, tx := range s.txs {
+		if slices.Contains(r.Excluded, tx.TxID) {
+			return reject(BadTxns, "transaction %d, %s, is excluded by this pool", i+1, tx.TxID)
 		}
 	}
 	if cheap := r.cheap(s.txs, depends, make([]bool, len(s.txs))); len(cheap) > 0 {

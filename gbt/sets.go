@@ -64,7 +64,7 @@ func newSetChecker(network Network, rules *SetRules, parallel int) *setChecker {
 
 // question is a set that a miner brings.
 type question struct {
-	template *Template // of the block that it builds on
+	template *Template // as it was issued to the miner, or the newest on the block
 	set      *txSet
 	id       setID
 	coinbase *coinbaseTx
@@ -80,6 +80,10 @@ type question struct {
 // before, and must not decide on what others submit. The error is a RejectError, or matches
 // ErrUnavailable if no node could say.
 func (s *setChecker) check(ctx context.Context, q *question) error {
+	// What is required of one miner may not be of another, who cannot have it.
+	if err := q.template.requires(q.set); err != nil {
+		return err
+	}
 	asked := q.claims(q.coinbase)
 	for {
 		check, mine := s.claim(asked)
@@ -181,7 +185,7 @@ func (s *setChecker) ask(ctx context.Context, asked claim, q *question) error {
 	if err != nil {
 		return err
 	}
-	if err := s.rules.check(q.template, q.set, depends); err != nil {
+	if err := s.rules.check(q.set, depends); err != nil {
 		return err
 	}
 	if q.accepted {

@@ -57,6 +57,8 @@ type Template struct {
 	identity [sha256.Size]byte
 	// set is Transactions as judging needs them.
 	set *txSet
+	// required are the txids of those that have to stay in the block.
+	required []chainhash.Hash
 	// coinbase is the coinbase transaction of all work on the template, but for its token.
 	coinbase skeleton
 	// answers is the rendered JSON that all work on the template shares; nil once it is old.
