@@ -32,16 +32,27 @@ type pool struct {
 	stop  func() error // ends the gateway and returns how it ended
 }
 
-// start runs a gateway until the test ends or stop is called.
+// start makes a chain and runs a gateway on it until the test ends or stop is called.
 func start(t *testing.T) *pool {
 	t.Helper()
 	chain, err := devnet.New(devnet.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := chain.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if _, err := chain.Generate(t.Context(), 5, []byte{txscript.OP_TRUE}); err != nil {
 		t.Fatal(err)
 	}
+	return serve(t, chain, app.Choice{})
+}
+
+// configure returns a gateway's configuration on a chain.
+func configure(t *testing.T, chain *devnet.Chain, choice app.Choice) app.Config {
+	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -52,12 +63,18 @@ func start(t *testing.T) *pool {
 	}
 	limits := api.DefaultLimits()
 	limits.PerClient = 5000
-	a, err := app.New(app.Config{
+	return app.Config{
 		Chain: chain.Params(), Coinbaser: gbt.PayTo{txscript.OP_TRUE}, Tag: "/test/", WorkKey: make([]byte, 32),
 		Watch: node.SetConfig{Chain: "regtest", Nodes: []node.Node{chain}, WatchEvery: 50 * time.Millisecond},
-		Share: easiest, Easiest: easiest, Hardest: easiest, Expires: time.Minute,
+		Share: easiest, Easiest: easiest, Hardest: easiest, Expires: time.Minute, Choice: choice,
 		Listener: listener, Limits: limits, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+}
+
+// serve runs a gateway until the test ends or stop is called.
+func serve(t *testing.T, chain *devnet.Chain, choice app.Choice) *pool {
+	t.Helper()
+	a, err := app.New(configure(t, chain, choice))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +83,7 @@ func start(t *testing.T) *pool {
 	go func() { done <- a.Run(ctx) }()
 	p := &pool{App: a, chain: chain, stop: sync.OnceValue(func() error { cancel(); return <-done })}
 	t.Cleanup(func() {
-		if err := errors.Join(p.stop(), chain.Close()); err != nil {
+		if err := p.stop(); err != nil {
 			t.Error(err)
 		}
 	})

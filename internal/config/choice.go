@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -60,6 +61,9 @@ func (p *Pool) setChoice(c *Choice) []error {
 	if p.WorkerMetrics < 0 {
 		fault("worker_metrics", "must not be negative")
 	}
+	if u, err := url.Parse(p.LongPollURL); err != nil || p.LongPollURL != "" && u.Host == "" && !strings.HasPrefix(u.Path, "/") {
+		fault("long_poll_url", "%q: want http://HOST:PORT/ or a path such as /lp", p.LongPollURL)
+	}
 	if slices.Contains(p.ForbiddenCoinbaseFlags, "") {
 		fault("forbidden_coinbase_flags", "an empty text is in every coinbase")
 	}
@@ -101,6 +105,11 @@ func (p *Pool) setPeers(c *Choice) []error {
 		if row.Withhold != "" {
 			profile.Withhold = strings.Split(row.Withhold, "+")
 		}
+		for _, name := range profile.Withhold {
+			if !slices.Contains(withheld(), name) {
+				faults = append(faults, fmt.Errorf("clients: %q: withhold: %q is none of %s", row.Agent, name, strings.Join(withheld(), ", ")))
+			}
+		}
 		switch {
 		case row.Agent == "":
 			faults = append(faults, fmt.Errorf("clients: %q: agent is missing: what the User-Agent of the program begins with", row.Name))
@@ -123,4 +132,13 @@ func (p *Pool) setPeers(c *Choice) []error {
 		}
 	}
 	return faults
+}
+
+// withheld lists the mutations and abbreviations that only programs get that list them (BIP 23,
+// Mutations and Submission Abbreviation).
+func withheld() []string {
+	return []string{
+		"coinbase", "generation", "prevblock", "transactions", "transactions/add",
+		"submit/hash", "submit/truncate", "share/coinbase", "share/merkle", "share/truncate",
+	}
 }

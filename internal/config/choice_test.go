@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,7 @@ servers:
 	}
 	for name, source := range map[string]struct {
 		file string
+		env  map[string]string
 		args []string
 	}{
 		"file": {file: file},
@@ -53,23 +55,43 @@ servers:
 			"--clients=name=old,agent=oldminer/,form=witness-free,commitment=included,withhold=submit/truncate+prevblock,sigops_below=5",
 			"--servers=uri=http://b,priority=2,weight=3,sticky=4,avoid=5,update=false",
 		}},
+		"variables": {file: nodesAndAddress, env: map[string]string{
+			"GBTPOOL_PAY_FLOOR": "0.85", "GBTPOOL_MIN_FEE_RATE": "1.5", "GBTPOOL_CHECKS_PER_MINUTE": "7",
+			"GBTPOOL_CHECK_BYTES_PER_MINUTE": "5000000", "GBTPOOL_NEWCOMER_CHECKS_PER_MINUTE": "9", "GBTPOOL_PARALLEL_CHECKS": "3",
+			"GBTPOOL_REQUIRED_TRANSACTIONS": oneID,
+			"GBTPOOL_CLIENTS":               "name=old,agent=oldminer/,form=witness-free,commitment=included,withhold=submit/truncate+prevblock,sigops_below=5",
+			"GBTPOOL_SERVERS":               "uri=http://b,priority=2,weight=3,sticky=4,avoid=5,update=false",
+		}},
 	} {
-		p, err := parse(t, source.file, nil, source.args...)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		s, err := p.Validate()
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if diff := cmp.Diff(want, s.Choice); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
-		if !p.MinerTransactions || p.AllowGeneration {
-			t.Errorf("%s: miners choose %t, add outputs %t", name, p.MinerTransactions, p.AllowGeneration)
-		}
+		t.Run(name, func(t *testing.T) {
+			p, err := parse(t, source.file, source.env, source.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := p.Validate()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, s.Choice); diff != "" {
+				t.Error(diff)
+			}
+			if !p.MinerTransactions || p.AllowGeneration {
+				t.Errorf("miners choose %t, add outputs %t", p.MinerTransactions, p.AllowGeneration)
+			}
+		})
 	}
-	p, err := parse(t, nodesAndAddress+"miner_transactions: false\nallow_generation: true\n", nil)
+	p, err := parse(t, nodesAndAddress+"long_poll_url: http://b:9332/lp\nexcluded_transactions: ["+oneID+"]\nforbidden_coinbase_flags: [/P2SH/, NYA]\n", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.Validate()
+	if err != nil || !slices.Equal(s.Choice.Rules.Excluded, []chainhash.Hash{id}) {
+		t.Errorf("%v: excluded are %s", err, s.Choice.Rules.Excluded)
+	}
+	if p.LongPollURL != "http://b:9332/lp" || !slices.Equal(p.ForbiddenCoinbaseFlags, []string{"/P2SH/", "NYA"}) {
+		t.Errorf("long polls go to %q, forbidden are %q", p.LongPollURL, p.ForbiddenCoinbaseFlags)
+	}
+	p, err = parse(t, nodesAndAddress+"miner_transactions: false\nallow_generation: true\n", nil)
 	if err != nil || p.MinerTransactions || !p.AllowGeneration {
 		t.Errorf("%v: miners choose %t, add outputs %t", err, p.MinerTransactions, p.AllowGeneration)
 	}
@@ -95,7 +117,11 @@ func TestChoiceFaults(t *testing.T) {
 		`clients: ["agent=x,form=round"]`:         "form",
 		`clients: ["agent=x,commitment=nowhere"]`: "commitment",
 		`clients: ["agent=x,sigops_below=-1"]`:    "sigops_below",
+		`clients: ["agent=x,withhold=submit"]`:    "submit/truncate",
 		`servers: ["uri=http://x,weight=-1"]`:     "weight",
+		`servers: ["uri=http://x,sticky=-1"]`:     "sticky",
+		"long_poll_url: lp":                       "long_poll_url",
+		"long_poll_url: http://[":                 "long_poll_url",
 		"required_transactions: [\"" + oneID + "\"]\nexcluded_transactions: [\"" + oneID + "\"]": "excluded too",
 	} {
 		p, err := parse(t, nodesAndAddress+lines+"\n", nil)
@@ -114,6 +140,17 @@ func TestChoiceFaults(t *testing.T) {
 	} {
 		if _, err := parse(t, nodesAndAddress+lines+"\n", nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", lines, err, want)
+		}
+	}
+}
+
+// TestDefaultRows wants an operator to be able to write the built-in rows.
+func TestDefaultRows(t *testing.T) {
+	for _, row := range gbt.DefaultProfiles() {
+		for _, name := range row.Withhold {
+			if !slices.Contains(withheld(), name) {
+				t.Errorf("%s: %s cannot be withheld by an operator's row", row.Name, name)
+			}
 		}
 	}
 }

@@ -7,17 +7,31 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/internal/storetest"
 )
 
 var _ gbt.SetStore = (*Store)(nil)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestContract holds the store to what every one has to do.
+func TestContract(t *testing.T) {
+	storetest.SetStoreContract(t, func() gbt.SetStore {
+		s, err := Open(Config{Dir: t.TempDir(), Bytes: 4_000_000, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { closed(t, s) })
+		return s
+	})
+}
 
 func open(t *testing.T, dir string, log *bytes.Buffer) *Store {
 	t.Helper()
@@ -97,26 +111,6 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// TestStoreConcurrent appends from many sides.
-func TestStoreConcurrent(t *testing.T) {
-	s := open(t, t.TempDir(), nil)
-	defer closed(t, s)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 5 {
-				if err := s.Append(t.Context(), chainhash.Hash{1}, []byte("record")); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if records, err := s.Records(t.Context(), chainhash.Hash{1}); err != nil || len(records) != 40 {
-		t.Errorf("%d records, %v", len(records), err)
-	}
-}
-
 // TestStoreCrash cuts the file at every byte, as a crash does: whole records stay, and the next one
 // is not lost behind what is left of the last.
 func TestStoreCrash(t *testing.T) {
@@ -165,44 +159,93 @@ func TestStoreDamage(t *testing.T) {
 
 func first(records [][]byte, _ int) [][]byte { return records }
 
-// TestStoreFull refuses what is over the bound and keeps the rest usable.
-func TestStoreFull(t *testing.T) {
-	s := open(t, t.TempDir(), nil)
-	defer closed(t, s)
-	appended(t, s, chainhash.Hash{1}, strings.Repeat("x", 900))
-	if err := s.Append(t.Context(), chainhash.Hash{1}, make([]byte, 100)); !errors.Is(err, ErrFull) {
-		t.Errorf("error %v, want ErrFull", err)
+// TestStoreSetsAside damages a record in the middle: reading ends before it, what follows is not
+// thrown away until the block is gone, and the next record is kept.
+func TestStoreSetsAside(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, chainhash.Hash{1}.String())
+	bad := frame([]byte("second"))
+	bad[frameSize]++
+	bad = append(bad, frame([]byte("third"))...)
+	if err := os.WriteFile(path+suffix, append(frame([]byte("first")), bad...), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	appended(t, s, chainhash.Hash{1}, "small")
-	appended(t, s, chainhash.Hash{2}, strings.Repeat("x", 900))
-	holds(t, s, chainhash.Hash{1}, strings.Repeat("x", 900), "small")
+	var log bytes.Buffer
+	s := open(t, dir, &log)
+	holds(t, s, chainhash.Hash{1}, "first")
+	appended(t, s, chainhash.Hash{1}, "fourth")
+	closed(t, s)
+	s = open(t, dir, nil)
+	defer closed(t, s)
+	holds(t, s, chainhash.Hash{1}, "first", "fourth")
+	if aside, err := os.ReadFile(path + damagedSuffix); err != nil || !bytes.Equal(aside, bad) {
+		t.Errorf("%q was set aside, %v; want %q", aside, err, bad)
+	}
+	if !strings.Contains(log.String(), path+damagedSuffix) {
+		t.Errorf("the log does not say where the damaged records are: %s", log.String())
+	}
+	if err := s.Keep(t.Context(), chainhash.Hash{1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + damagedSuffix); err != nil {
+		t.Errorf("while the block is kept: %v", err)
+	}
+	if err := s.Keep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + damagedSuffix); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("when the block is gone: %v", err)
+	}
 }
 
-// TestStoreWriteFails has the disk refuse a record: what was there stays, and later ones are kept.
-func TestStoreWriteFails(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, nil)
-	appended(t, s, chainhash.Hash{1}, "before")
-	f := s.logs[chainhash.Hash{1}]
-	broken, err := os.Open(f.Name()) // which cannot be written to
+// TestStoreFull refuses what is over a bound, says what to change, and keeps the rest usable.
+func TestStoreFull(t *testing.T) {
+	s, err := Open(Config{Dir: t.TempDir(), Bytes: 1000, Total: 1500, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := f.File
-	f.File = broken
-	if err := s.Append(t.Context(), chainhash.Hash{1}, []byte("lost")); err == nil {
-		t.Error("a record that could not be written is taken for kept")
+	defer closed(t, s)
+	one, two := chainhash.Hash{1}, chainhash.Hash{2}
+	refused := func(previous chainhash.Hash) {
+		t.Helper()
+		err := s.Append(t.Context(), previous, make([]byte, 100))
+		if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "declared_memory") {
+			t.Errorf("error %v, want ErrFull and the setting to change", err)
+		}
 	}
-	f.File = good
-	if err := broken.Close(); err != nil {
+	appended(t, s, one, strings.Repeat("x", 900))
+	refused(one)
+	appended(t, s, one, "small")
+	appended(t, s, two, strings.Repeat("y", 500)) // which leaves less in all than for the block
+	refused(two)
+	holds(t, s, one, strings.Repeat("x", 900), "small")
+	holds(t, s, two, strings.Repeat("y", 500))
+	if err := s.Keep(t.Context(), two); err != nil {
 		t.Fatal(err)
 	}
-	appended(t, s, chainhash.Hash{1}, "after")
-	holds(t, s, chainhash.Hash{1}, "before", "after")
+	appended(t, s, two, strings.Repeat("z", 400))
+	holds(t, s, two, strings.Repeat("y", 500), strings.Repeat("z", 400))
+}
+
+// TestStoreClosed refuses all when it is closed, and leaves the files to who opens them next.
+func TestStoreClosed(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, nil)
+	appended(t, s, chainhash.Hash{1}, "kept")
 	closed(t, s)
-	if err := s.Append(t.Context(), chainhash.Hash{1}, nil); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("after Close: %v", err)
+	closed(t, s)
+	for name, call := range map[string]func() error{
+		"Append":  func() error { return s.Append(t.Context(), chainhash.Hash{1}, nil) },
+		"Records": func() error { _, err := s.Records(t.Context(), chainhash.Hash{2}); return err },
+		"Keep":    func() error { return s.Keep(t.Context()) },
+	} {
+		if err := call(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s: %v, want os.ErrClosed", name, err)
+		}
 	}
+	s = open(t, dir, nil)
+	defer closed(t, s)
+	holds(t, s, chainhash.Hash{1}, "kept")
 }
 
 // TestOpen needs a folder of its own.

@@ -3,6 +3,7 @@ package devnet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -39,14 +40,16 @@ type TrafficConfig struct {
 }
 
 // Traffic makes transactions as a network does: legacy, nested and native segwit and taproot, with
-// one to three inputs and outputs, with fees of 1 to 80 satoshis per virtual byte, and many of them
-// spend outputs of others that no block has confirmed yet. It is safe for concurrent use.
+// one to three inputs and outputs, with fees of 1 to 80 satoshis per virtual byte. Many of them spend
+// outputs of others that no block has confirmed yet, and some carry data in an output that nobody can
+// spend. It is safe for concurrent use.
 type Traffic struct {
 	cfg    TrafficConfig
 	purses [forms]*purse
 
 	mu    sync.Mutex
 	rng   *rand.Rand // this and the rest is held by mu
+	notes *rand.Rand // decides what carries data
 	coins []coin
 	// scanned is the height up to which coinbases have become coins.
 	scanned int32
@@ -73,8 +76,9 @@ func NewTraffic(cfg TrafficConfig) (*Traffic, error) {
 		cfg.MaxPending = 5000
 	}
 	t := &Traffic{
-		cfg: cfg,
-		rng: rand.New(rand.NewPCG(cfg.Seed, 0)), //nolint:gosec // what it decides is to be repeatable
+		cfg:   cfg,
+		rng:   rand.New(rand.NewPCG(cfg.Seed, 0)), //nolint:gosec // what it decides is to be repeatable
+		notes: rand.New(rand.NewPCG(cfg.Seed, 1)), //nolint:gosec // as above
 	}
 	for f := range forms {
 		var err error
@@ -218,6 +222,13 @@ func (t *Traffic) spend(inputs []coin, n int) (*wire.MsgTx, []coin, error) {
 		purses[i] = t.purses[t.rng.IntN(len(t.purses))]
 		weight += 4 * int64(8+1+len(purses[i].script))
 	}
+	note, err := t.note()
+	if err != nil {
+		return nil, nil, err
+	}
+	if note != nil {
+		weight += 4 * int64(8+1+len(note))
+	}
 	rate := int64(1+t.rng.IntN(5)) << t.rng.IntN(5) // satoshis per virtual byte; low ones are likelier
 	fee := rate * (weight + 3) / 4
 	if total-fee < int64(n)*2*least {
@@ -233,6 +244,9 @@ func (t *Traffic) spend(inputs []coin, n int) (*wire.MsgTx, []coin, error) {
 		rest -= value
 		tx.AddTxOut(wire.NewTxOut(value, p.script))
 	}
+	if note != nil {
+		tx.AddTxOut(wire.NewTxOut(0, note))
+	}
 	hashes := txscript.NewTxSigHashes(tx, txscript.NewMultiPrevOutFetcher(previous))
 	for i, in := range inputs {
 		if err := in.purse.sign(tx, i, in.value, hashes); err != nil {
@@ -245,4 +259,21 @@ func (t *Traffic) spend(inputs []coin, n int) (*wire.MsgTx, []coin, error) {
 		change[i] = coin{*wire.NewOutPoint(&txid, uint32(i)), tx.TxOut[i].Value, p, depth + 1}
 	}
 	return tx, change, nil
+}
+
+// note returns the script of an output that carries data, for one transaction in six; nil for the
+// others.
+func (t *Traffic) note() ([]byte, error) {
+	if t.notes.IntN(6) != 0 {
+		return nil, nil
+	}
+	data := make([]byte, 8+t.notes.IntN(txscript.MaxDataCarrierSize-8))
+	for i := range data {
+		data[i] = byte(t.notes.Uint32())
+	}
+	script, err := txscript.NullDataScript(data)
+	if err != nil {
+		return nil, fmt.Errorf("devnet: %w", err)
+	}
+	return script, nil
 }

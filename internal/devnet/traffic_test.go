@@ -39,7 +39,7 @@ func TestTraffic(t *testing.T) {
 		t.Fatalf("the template has %d transactions, want %d", len(tmpl.Transactions), len(ids))
 	}
 	inputs, outputs, rates := make(map[string]int), make(map[txscript.ScriptClass]int), make(map[int64]int)
-	chained, depth := 0, make([]int, len(tmpl.Transactions))
+	chained, bare, depth := 0, 0, make([]int, len(tmpl.Transactions))
 	for i, tx := range tmpl.Transactions {
 		var msg wire.MsgTx
 		if err := msg.Deserialize(bytes.NewReader(tx.Raw)); err != nil {
@@ -56,6 +56,9 @@ func TestTraffic(t *testing.T) {
 			t.Errorf("transaction %s pays %d satoshis for %d vbytes", tx.TxID, tx.Fee, vsize)
 		}
 		rates[tx.Fee/vsize]++
+		if !msg.HasWitness() {
+			bare++
+		}
 		if len(tx.Depends) > 0 {
 			chained++
 		}
@@ -77,6 +80,12 @@ func TestTraffic(t *testing.T) {
 		if outputs[class] < 20 {
 			t.Errorf("%d outputs are %s", outputs[class], class)
 		}
+	}
+	if notes := outputs[txscript.NullDataTy]; notes < 15 || notes > 100 {
+		t.Errorf("%d of %d transactions carry data", notes, len(ids))
+	}
+	if bare < 15 || bare > len(ids)-15 {
+		t.Errorf("%d of %d transactions have no witness", bare, len(ids))
 	}
 	if chained < 50 || len(rates) < 10 {
 		t.Errorf("%d transactions depend on others; there are %d fee rates", chained, len(rates))

@@ -90,10 +90,14 @@ type fakeNode struct {
 	stale    chainhash.Hash
 	building time.Duration // what a template takes
 	verdicts []verdict     // of SubmitBlock in turn, the last for ever
-	offered  int
-	asked    map[string]int
-	polls    int // long polls in flight
-	maxPolls int
+	ruling   *verdict      // of Propose, its own if nil
+	checking time.Duration // what Propose takes
+	// checkHung has Propose answer no more.
+	checkHung bool
+	offered   int
+	asked     map[string]int
+	polls     int // long polls in flight
+	maxPolls  int
 }
 
 type verdict struct {
@@ -230,7 +234,21 @@ func (f *fakeNode) Propose(ctx context.Context, _ []byte) (gbt.Reason, error) {
 	if err := f.enter(ctx, "propose"); err != nil {
 		return "", err
 	}
-	return gbt.Reason("checked by " + f.name), nil
+	f.mu.Lock()
+	takes, ruling := f.checking, f.ruling
+	if f.checkHung {
+		takes = time.Hour
+	}
+	f.mu.Unlock()
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if ruling == nil {
+		return gbt.Reason("checked by " + f.name), nil
+	}
+	return ruling.reason, ruling.err
 }
 
 func (f *fakeNode) SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error) {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"strings"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
@@ -69,68 +68,4 @@ func (r *RPC) settle(ctx context.Context, block []byte, said, onBest gbt.Reason)
 		return onBest
 	}
 	return Inconclusive
-}
-
-// submitReason returns a reason in BIP 22's or Core's words. btcd's submitblock says
-// "rejected: TEXT" in the words of its blockchain package; what it means by a known text is
-// returned, an unknown one is left as it is.
-func submitReason(said gbt.Reason) gbt.Reason {
-	text, ok := strings.CutPrefix(string(said), "rejected: ")
-	if !ok {
-		return said
-	}
-	for _, m := range []struct {
-		text   string
-		reason gbt.Reason
-	}{
-		{"already have block (orphan)", PrevUnknown},
-		{"already have block", gbt.Duplicate},
-		{"is unknown", PrevUnknown},
-		{"is not known", PrevUnknown},
-		{"previous block", gbt.BadPrevblk},
-		{"is known to be invalid", "duplicate-invalid"},
-		{"has an invalid ancestor", gbt.BadPrevblk},
-		{"is higher than expected max", gbt.HighHash},
-		{"block target difficulty of", gbt.BadDiffbits},
-		{"block difficulty of", gbt.BadDiffbits},
-		{"is too far in the future", gbt.TimeTooNew},
-		{"is not after expected", gbt.TimeTooOld},
-		{"are no longer valid", gbt.BadVersion},
-		{"block merkle root is invalid", gbt.BadTxnmrklroot},
-		{"block contains duplicate transaction", "bad-txns-duplicate"},
-		{"serialized block is too big", "bad-blk-length"},
-		{"block's weight metric is too high", "bad-blk-weight"},
-		{"too many signature operations", "bad-blk-sigops"},
-		{"first transaction in block is not a coinbase", "bad-cb-missing"},
-		{"block contains second coinbase", "bad-cb-multiple"},
-		{"coinbase transaction script length", gbt.BadCbLength},
-		{"the coinbase signature script", "bad-cb-height"},
-		{"coinbase transaction for block pays", "bad-cb-amount"},
-		{"yet no witness commitment present", "unexpected-witness"},
-		{"witness commitment does not match", "bad-witness-merkle-match"},
-		{"in its witness stack", "bad-witness-nonce-size"},
-		{"witness nonce has", "bad-witness-nonce-size"},
-		{"has already been spent", "bad-txns-inputs-missingorspent"},
-		{"unable to find unspent output", "bad-txns-inputs-missingorspent"},
-		{"unfinalized transaction", "bad-txns-nonfinal"},
-		{"input sequence locks are not met", "bad-txns-nonfinal"},
-		{"before required maturity", "bad-txns-premature-spend-of-coinbase"},
-		{"which is less than the amount spent", "bad-txns-in-belowout"},
-		{"failed to validate input", "mandatory-script-verify-flag-failed"},
-	} {
-		if strings.Contains(text, m.text) {
-			return m.reason
-		}
-	}
-	return said
-}
-
-// proposalReason returns a proposal's reason in Core's words where btcd's differ: for a block on
-// another than the best block.
-func proposalReason(said gbt.Reason) gbt.Reason {
-	// Core says bad-prevblk of a block whose parent is invalid, which the best block is not.
-	if said == badPrevBlk || said == notBestPrevBtcd {
-		return NotBestPrev
-	}
-	return submitReason(said)
 }

@@ -310,32 +310,6 @@ func TestSubmitSettles(t *testing.T) {
 	}
 }
 
-func TestBtcdReasons(t *testing.T) {
-	for said, want := range map[gbt.Reason]gbt.Reason{
-		"high-hash": gbt.HighHash,
-		"rejected: already have block (orphan) 00":                                                             PrevUnknown,
-		"rejected: previous block 00 is unknown":                                                               PrevUnknown,
-		"rejected: previous block 00 is known to be invalid":                                                   gbt.BadPrevblk,
-		"rejected: block 00 is known to be invalid":                                                            "duplicate-invalid",
-		"rejected: block hash of 0f is higher than expected max of 0e":                                         gbt.HighHash,
-		"rejected: block timestamp of x is too far in the future":                                              gbt.TimeTooNew,
-		"rejected: block timestamp of x is not after expected y":                                               gbt.TimeTooOld,
-		"rejected: coinbase transaction for block pays 2 which is more than":                                   "bad-cb-amount",
-		"rejected: witness commitment does not match: computed 1":                                              "bad-witness-merkle-match",
-		"rejected: database is on fire":                                                                        "rejected: database is on fire",
-		"rejected: output a:0 referenced from transaction b:0 either does not exist or has already been spent": "bad-txns-inputs-missingorspent",
-	} {
-		if got := submitReason(said); got != want {
-			t.Errorf("%q: got %q, want %q", said, got, want)
-		}
-	}
-	for _, said := range []gbt.Reason{"bad-prevblk", "inconclusive-not-best-prvblk", NotBestPrev} {
-		if got := proposalReason(said); got != NotBestPrev {
-			t.Errorf("%q: got %q, want %q", said, got, NotBestPrev)
-		}
-	}
-}
-
 func TestRequests(t *testing.T) {
 	var got []any
 	answer := func(_ string, params []any) string {

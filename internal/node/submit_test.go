@@ -204,38 +204,3 @@ func TestLeadersReason(t *testing.T) {
 		}
 	})
 }
-
-func TestPropose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, tip := newWorld()
-		a, b, c := newFake("a", w, tip), newFake("b", w, tip), newFake("c", w, tip)
-		b.building, c.building = time.Millisecond, time.Millisecond
-		r := newRig(t, nil, []*fakeNode{a, b, c})
-		defer r.stop()
-		r.after(time.Minute)
-		want := func(reason gbt.Reason) {
-			t.Helper()
-			if got, err := r.set.Propose(t.Context(), nil); got != reason || err != nil {
-				t.Errorf("got %q, %v, want %q", got, err, reason)
-			}
-		}
-		want("checked by a")
-		b.set(func(f *fakeNode) { f.best = w.grow(tip, 1) }) // the others lag
-		r.after(time.Second)
-		want("checked by b")
-		c.set(func(f *fakeNode) { f.best = b.best })
-		r.after(2 * time.Second)
-		b.set(func(f *fakeNode) { f.err = errDead })
-		want("checked by c")
-		for _, n := range []*fakeNode{a, c} {
-			n.set(func(f *fakeNode) { f.err = errDead })
-		}
-		if _, err := r.set.Propose(t.Context(), nil); !errors.Is(err, errDead) {
-			t.Errorf("got %v", err)
-		}
-		r.after(time.Hour)
-		if _, err := r.set.Propose(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "a is down") {
-			t.Errorf("got %v", err)
-		}
-	})
-}

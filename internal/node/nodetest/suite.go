@@ -27,7 +27,8 @@ type Elsewhere interface {
 	// Generate adds n blocks to the best chain and returns their hashes.
 	Generate(t *testing.T, n int) []chainhash.Hash
 	// Spend puts a transaction into the mempool and returns its id. The transaction has a witness
-	// where the chain has segwit. The node has coins for two at least from the start.
+	// where the chain has segwit. It spends what a block has confirmed, and the node has coins for
+	// two at least from the start.
 	Spend(t *testing.T) chainhash.Hash
 }
 
@@ -42,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"template", contract.template},
 		{"block accepted", contract.blockAccepted},
 		{"blocks refused", contract.blocksRefused},
+		{"transactions refused", contract.transactionsRefused},
 		{"undecodable", contract.undecodable},
 		{"unknown block", contract.unknownBlock},
 		{"long poll answered by a block", contract.longPollBlock},
