@@ -293,8 +293,9 @@ func TestCurrentTemplateWhileItChanges(t *testing.T) {
 	changing := make(chan struct{})
 	for range 4 {
 		askers.Go(func() {
+			c := p.dial()
 			for last := uint64(0); ; {
-				doc := p.get(basic(user, "x")).current(t)
+				doc := exchange(t, c, get(basic(user, "x"))).current(t)
 				if n := doc.NewTransactions; doc.Number < last || n.Since != nil && *n.Since >= doc.Number || doc.Account.Number < doc.Number {
 					t.Errorf("%+v after %d", doc, last)
 				}

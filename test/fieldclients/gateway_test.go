@@ -148,18 +148,19 @@ func (g *gateway) fill(n int) {
 	g.t.Helper()
 	_, err := g.traffic.Fill(g.t.Context(), n)
 	must(g.t, err)
-	raw, err := g.node.Chain.Template(g.t.Context(), "")
-	must(g.t, err)
-	v, err := parse(raw)
-	must(g.t, err)
-	txs, _ := member(v, "transactions")
-	if !slices.ContainsFunc(arrayOf(txs), func(tx any) bool {
-		id, _ := member(tx, "txid")
-		hash, _ := member(tx, "hash")
-		return id != hash
-	}) {
-		g.t.Fatal("the mempool holds no transaction with a witness, so that nothing would be tested")
-	}
+	// The node's last template stays for a moment.
+	await(g.t, "a transaction with a witness, without which nothing would be tested", func() bool {
+		raw, err := g.node.Chain.Template(g.t.Context(), "")
+		must(g.t, err)
+		v, err := parse(raw)
+		must(g.t, err)
+		txs, _ := member(v, "transactions")
+		return slices.ContainsFunc(arrayOf(txs), func(tx any) bool {
+			id, _ := member(tx, "txid")
+			hash, _ := member(tx, "hash")
+			return id != hash
+		})
+	})
 }
 
 // start starts the gateway and waits until it has a template.
