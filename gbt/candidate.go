@@ -158,7 +158,9 @@ func (c *candidate) commits(set *txSet) bool {
 func (c *candidate) block() ([]byte, error) {
 	switch {
 	case c.known != nil:
-		return c.known.block(&c.header, &c.coinbase)
+		coinbase := c.coinbase
+		coinbase.witness = nil // that which the known commitment is made with
+		return c.known.block(&c.header, &coinbase)
 	case c.sent == wholeBlock:
 		return serializeBlock(&c.header, &c.coinbase, c.count, len(c.rest), func(b []byte) []byte { return append(b, c.rest...) })
 	default:

@@ -177,9 +177,12 @@ type coinbaseTx struct {
 
 // splitCoinbase decodes the transaction at the start of b and returns it with what follows.
 func splitCoinbase(b []byte) (coinbaseTx, []byte, error) {
+	size, err := transactionSize(b)
+	if err != nil {
+		return coinbaseTx{}, nil, fmt.Errorf("%w: %w", errCoinbase, err)
+	}
 	var msg wire.MsgTx
-	r := bytes.NewReader(b)
-	if err := msg.Deserialize(r); err != nil {
+	if err := msg.Deserialize(bytes.NewReader(b[:size])); err != nil {
 		return coinbaseTx{}, nil, fmt.Errorf("%w: %w", errCoinbase, err)
 	}
 	if !blockchain.IsCoinBaseTx(&msg) {
@@ -193,7 +196,7 @@ func splitCoinbase(b []byte) (coinbaseTx, []byte, error) {
 	return coinbaseTx{
 		bare: bare.Bytes(), scriptSig: script, witness: msg.TxIn[0].Witness, tx: btcutil.NewTx(&msg),
 		sequence: scriptSigOffset + wire.VarIntSerializeSize(uint64(len(script))) + len(script),
-	}, b[len(b)-r.Len():], nil
+	}, b[size:], nil
 }
 
 // txid returns the transaction's id.
@@ -215,10 +218,14 @@ func (c *coinbaseTx) whole() []byte {
 	if !c.commits() {
 		return c.bare
 	}
-	raw := make([]byte, 0, len(c.bare)+len(witnessMarker)+len(coinbaseWitness))
+	witness := []byte(coinbaseWitness)
+	if len(c.witness) == 1 && len(c.witness[0]) == len(witness)-2 {
+		copy(witness[2:], c.witness[0]) // which the commitment may be made with
+	}
+	raw := make([]byte, 0, len(c.bare)+len(witnessMarker)+len(witness))
 	raw = append(raw, c.bare[:4]...)
 	raw = append(raw, witnessMarker...)
 	raw = append(raw, c.bare[4:len(c.bare)-4]...)
-	raw = append(raw, coinbaseWitness...)
+	raw = append(raw, witness...)
 	return append(raw, c.bare[len(c.bare)-4:]...)
 }

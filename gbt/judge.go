@@ -64,6 +64,8 @@ func (cfg *JudgeConfig) validate() error {
 		return fmt.Errorf("judge: Floor is %d, want basis points from 0 to %d", cfg.Floor, wholePay)
 	case cfg.Memory < 0:
 		return errors.New("judge: Memory must not be negative")
+	case slices.Contains(cfg.ForbiddenFlags, ""):
+		return errors.New("judge: ForbiddenFlags holds an empty text, which every coinbase has in it: remove it")
 	}
 	return cfg.Budget.validate()
 }
@@ -111,7 +113,7 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 		}
 		return v.rejected(reject(HighHash, "the hash is above the easiest share target %s", j.cfg.Easiest))
 	}
-	err = j.read(ctx, state, &s, c)
+	err = j.read(ctx, state, s, c)
 	if v.Block {
 		v.BlockReason, v.BlockErr = j.offer(ctx, s, c, err)
 	}
@@ -130,7 +132,7 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 		return v.rejected(reject(v.BlockReason, "a full node refused the block"))
 	}
 	j.budgets.prove(s.Account, j.cfg.Now())
-	j.tidy(ctx, state)
+	j.tidy(ctx)
 	share.Block = v.Block
 	v.Share = share
 	return v
@@ -138,8 +140,12 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 
 // read decodes what follows the header, finds what was left out of it, and looks which known
 // transactions the block holds. The error is a RejectError, or matches ErrUnavailable.
-func (j *Judge) read(ctx context.Context, state *feedState, s *Submission, c *candidate) error {
+func (j *Judge) read(ctx context.Context, state *feedState, s Submission, c *candidate) error {
+	declared, failed := j.declaredSet(ctx, s, c.header.PrevBlock)
 	if err := c.readBody(s.Data, j.lookup(state, c.header.PrevBlock)); err != nil {
+		if failed != nil {
+			return failed // it may name transactions of the declared work
+		}
 		return reject(Rejected, "%s", err)
 	}
 	if c.sent == headerOnly {
@@ -147,9 +153,21 @@ func (j *Judge) read(ctx context.Context, state *feedState, s *Submission, c *ca
 			return err
 		}
 	}
-	set, err := j.known(ctx, state, s, c)
-	c.known = set
-	return err
+	if c.known = declared; declared == nil || !c.commits(declared) {
+		c.known = j.known(state, s, c)
+	}
+	return nil
+}
+
+// declaredSet returns the set of the declared work that a submission names; nil if it names none or
+// the set is not known here. An error must not keep a block from the nodes: whether the submission
+// earns credit is asked later.
+func (j *Judge) declaredSet(ctx context.Context, s Submission, previous chainhash.Hash) (*txSet, error) {
+	d, authentic, _ := j.sealer.openDeclaration(s.WorkID, previous, s.Account)
+	if !authentic {
+		return nil, nil
+	}
+	return j.declared.find(ctx, previous, d.set, j.sets.confirm)
 }
 
 // lookup returns a function that finds transactions by either id on a previous block: those of
@@ -170,7 +188,7 @@ func (j *Judge) lookup(state *feedState, previous chainhash.Hash) func(chainhash
 
 // restore makes the coinbase of a submission that is a header alone (BIP 23, submit/truncate): the
 // issued one, with another scriptSig or a longer one if the miner says so.
-func (j *Judge) restore(state *feedState, s *Submission, c *candidate) error {
+func (j *Judge) restore(state *feedState, s Submission, c *candidate) error {
 	tok, ok := parseToken(s.WorkID)
 	if !ok {
 		return reject(UnknownWork, "a header alone needs the workid of issued work")
@@ -192,34 +210,25 @@ func (j *Judge) restore(state *feedState, s *Submission, c *candidate) error {
 	return err
 }
 
-// known returns the transaction set of c if it is one that is known here: that of declared work, of
-// the template that the work was issued from, or of another template on the same block.
-func (j *Judge) known(ctx context.Context, state *feedState, s *Submission, c *candidate) (*txSet, error) {
+// known returns the transaction set of c if it is one that is known here: that of the template that
+// the work was issued from, of another template on the same block, or of any declared work.
+func (j *Judge) known(state *feedState, s Submission, c *candidate) *txSet {
 	previous := c.header.PrevBlock
-	if d, authentic, ok := j.sealer.openDeclaration(s.WorkID, previous, s.Account); ok && authentic {
-		set, err := j.declared.find(ctx, previous, d.set, j.sets.confirm)
-		if err != nil {
-			return nil, err
-		}
-		if set != nil && c.commits(set) {
-			return set, nil
-		}
-	}
 	if tok, ok := c.findToken(); ok {
 		if work, ok := j.sealer.open(tok, previous, s.Account); ok {
 			if t, ok := state.find(previous, work.template); ok {
 				if t, err := t.of(work.shape()); err == nil && c.commits(t.set) {
-					return t.set, nil
+					return t.set
 				}
 			}
 		}
 	}
 	for _, t := range state.recent {
 		if t.PreviousBlock == previous && c.commits(t.set) {
-			return t.set, nil
+			return t.set
 		}
 	}
-	return j.declared.matching(c), nil
+	return j.declared.matching(c)
 }
 
 // rejected returns v with the reason and detail that err carries.

@@ -86,3 +86,75 @@ func changeHeader(t *rapid.T, d *draft, w *Work, mask byte) {
 		d.header.Bits ^= uint32(mask) << (8 * (at - 68))
 	}
 }
+
+// TestProposedIsAccepted proposes any use of any work, and mines what comes of it in any other use that
+// its declaration leaves open.
+func TestProposedIsAccepted(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		o := drawOffer(t, rt)
+		r := o.pool.proposed(o.draft)
+		if !r.Accepted() || r.Coinbase != nil || (r.WorkID != "") != o.own {
+			rt.Fatalf("%+v, own transactions %t", r, o.own)
+		}
+		if r.WorkID != "" {
+			o.workID = r.WorkID
+		}
+		checks := len(o.pool.net.proposals())
+		if room := maxScriptSig - len(script(o.draft)); room > 0 {
+			o.appendScript(rapid.SliceOfN(rapid.ByteRange(0, 0x60), 0, room).Draw(rt, "appended later")...)
+		}
+		if o.header.Timestamp = time.Unix(rapid.Int64Range(startTime-600, startTime+7200).Draw(rt, "time later"), 0); rapid.Bool().Draw(rt, "witness") {
+			o.coinbase.TxIn[0].Witness = wire.TxWitness{make([]byte, 32)}
+		}
+		s := o.submission(t)
+		if rapid.Bool().Draw(rt, "as a branch") {
+			s = merkle(t, o.draft)
+		}
+		if v := o.pool.judge.Judge(t.Context(), s); !v.Accepted() {
+			rt.Fatalf("proposed and then %q (%s) %v, mutable %q", v.Reason, v.Detail, v.Err, o.work.Mutable)
+		}
+		if again := len(o.pool.net.proposals()); checks != 1 || again != 0 {
+			rt.Fatalf("%d checks when proposed and %d when mined", checks, again)
+		}
+	})
+}
+
+// TestDeclaredRefusesWhatIsNotDeclared spoils one thing of declared work.
+func TestDeclaredRefusesWhatIsNotDeclared(t *testing.T) {
+	spoils := []struct {
+		name  string
+		want  Reason
+		spoil func(d *draft, s *Submission)
+	}{
+		{"bits", BadDiffbits, func(d *draft, _ *Submission) { d.header.Bits ^= 1 }},
+		{"version", BadVersion, func(d *draft, _ *Submission) { d.header.Version ^= 1 << 7 }},
+		{"time", TimeTooOld, func(d *draft, _ *Submission) { d.header.Timestamp = time.Unix(0, 0) }},
+		{"height", BadCbPrefix, func(d *draft, _ *Submission) { script(d)[heightAt] ^= 2 }},
+		{"token", UnknownWork, func(d *draft, _ *Submission) { script(d)[tokenAt] ^= 0x40 }},
+		{"pay", BadTxns, func(d *draft, _ *Submission) { d.coinbase.TxOut[0].PkScript = []byte{1} }},
+		{"amount", badCbAmount, func(d *draft, _ *Submission) { d.coinbase.TxOut[0].Value = subsidy + 15001 }},
+		{"transactions", BadTxns, func(d *draft, _ *Submission) { d.txs = d.txs[:len(d.txs)-1] }},
+		{"account", UnknownWork, func(_ *draft, s *Submission) { s.Account = testAccount(2) }},
+		{"workid", UnknownWork, func(_ *draft, s *Submission) { s.WorkID = s.WorkID[1:] + "A" }},
+	}
+	p := choosingPool(t, hardBits)
+	p.judge.budgets.cfg.Checks = 1 << 20
+	rapid.Check(t, func(rt *rapid.T) {
+		d := p.draw(p.ask("transactions"))
+		d.txs = d.txs[:rapid.IntRange(2, 4).Draw(rt, "transactions")]
+		p.settle(d, subsidy+rapid.Int64Range(0, 3000).Draw(rt, "of the fees"))
+		r := p.proposed(d)
+		if r.WorkID == "" {
+			rt.Fatalf("%+v", r)
+		}
+		d.workID = r.WorkID
+		tt := rapid.SampledFrom(spoils).Draw(rt, "spoil")
+		s := merkle(t, d)
+		tt.spoil(d, &s)
+		spoilt := merkle(t, d)
+		spoilt.Account, spoilt.WorkID = s.Account, s.WorkID
+		if v := p.judge.Judge(t.Context(), spoilt); v.Reason != tt.want || v.Err != nil {
+			rt.Fatalf("%s: %q (%s) %v, want %q", tt.name, v.Reason, v.Detail, v.Err, tt.want)
+		}
+	})
+}

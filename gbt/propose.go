@@ -37,11 +37,11 @@ func (j *Judge) propose(ctx context.Context, s Submission) (Ruling, error) {
 	if err != nil {
 		return Ruling{}, reject(Rejected, "%s", err)
 	}
-	j.tidy(ctx, state)
+	j.tidy(ctx)
 	if err := state.proposable(c); err != nil {
 		return Ruling{}, err
 	}
-	if err := j.read(ctx, state, &s, c); err != nil {
+	if err := j.read(ctx, state, s, c); err != nil {
 		return Ruling{}, err
 	}
 	c.hash = [32]byte{} // it meets every target: the block has no proof of work yet
@@ -148,8 +148,10 @@ func (j *Judge) correct(st *standing, c *candidate, set *txSet, own bool) (*skel
 }
 
 // tidy drops declared work that the chain has left behind, after a new block. Before the first one
-// nobody knows what is behind: after a restart a node may still have to catch up.
-func (j *Judge) tidy(ctx context.Context, state *feedState) {
+// nobody knows what is behind: after a restart a node may still have to catch up. It goes by what is
+// known now, not when the judging began, or it would drop what was declared meanwhile.
+func (j *Judge) tidy(ctx context.Context) {
+	state := j.cfg.Feed.state.Load()
 	if state.previousTip == (chainhash.Hash{}) {
 		return
 	}

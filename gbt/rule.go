@@ -96,7 +96,7 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 	if own && !v.refused() {
 		q := &question{
 			template: st.issued(), set: set, id: set.id(c.header.PrevBlock), coinbase: &c.coinbase, value: pay.claimed,
-			may: func() error { return j.spend(s) }, accepted: v.taken(),
+			may: func() error { return j.spend(s) }, accepted: v.taken() && (c.known == nil || c.known == set),
 		}
 		if err := j.verify(ctx, q); err != nil {
 			return Share{}, err
@@ -120,7 +120,7 @@ func (j *Judge) arrive(ctx context.Context, state *feedState, s Submission, c *c
 	if known || !ok || c.header.PrevBlock == state.tip {
 		return state, nil
 	}
-	if work, issued := j.sealer.open(tok, state.tip, s.Account); !issued || !work.offer.has(offerPrevblock) {
+	if work, issued := j.sealer.open(tok, state.tip, s.Account); !issued || !work.offer.has(offerPrevblock) || !work.target.MetBy(c.hash) {
 		return state, nil
 	}
 	patience := time.NewTimer(j.cfg.Grace)
@@ -302,7 +302,7 @@ func (c *candidate) shows(set *txSet, stripped bool) bool {
 	case branchOnly:
 		return slices.Equal(c.branch, set.branch)
 	case wholeBlock:
-		return set.matches(c.rest, false) || stripped && set.matches(c.rest, true)
+		return set.matches(c.rest, stripped)
 	default:
 		return true
 	}

@@ -93,17 +93,18 @@ func (s *txSet) appendTo(b []byte) []byte {
 	return b
 }
 
-// matches reports whether rest is the set's transactions, with their witnesses or without.
+// matches reports whether rest is the set's transactions, if stripped is set with or without their
+// witnesses.
 func (s *txSet) matches(rest []byte, stripped bool) bool {
 	for _, tx := range s.txs {
-		raw := tx.Raw
-		if stripped {
-			raw = tx.stripped()
+		left, ok := bytes.CutPrefix(rest, tx.Raw)
+		if !ok && stripped {
+			left, ok = bytes.CutPrefix(rest, tx.stripped())
 		}
-		var ok bool
-		if rest, ok = bytes.CutPrefix(rest, raw); !ok {
+		if !ok {
 			return false
 		}
+		rest = left
 	}
 	return len(rest) == 0
 }
@@ -111,17 +112,16 @@ func (s *txSet) matches(rest []byte, stripped bool) bool {
 // parseTransactions decodes the transactions that follow the coinbase in a block.
 func parseTransactions(rest []byte) ([]*Transaction, error) {
 	var txs []*Transaction
-	for r := bytes.NewReader(rest); r.Len() > 0; {
-		start := len(rest) - r.Len()
-		var msg wire.MsgTx
-		if err := msg.Deserialize(r); err != nil {
-			return nil, fmt.Errorf("transaction %d: %w", len(txs)+1, err)
-		}
-		tx, err := newTransaction(rest[start : len(rest)-r.Len()])
+	for len(rest) > 0 {
+		size, err := transactionSize(rest)
 		if err != nil {
 			return nil, fmt.Errorf("transaction %d: %w", len(txs)+1, err)
 		}
-		txs = append(txs, &tx)
+		tx, err := newTransaction(rest[:size])
+		if err != nil {
+			return nil, fmt.Errorf("transaction %d: %w", len(txs)+1, err)
+		}
+		txs, rest = append(txs, &tx), rest[size:]
 	}
 	return txs, nil
 }
