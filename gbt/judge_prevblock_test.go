@@ -103,6 +103,29 @@ func withLockTime(d *draft, at uint32) *draft { d.coinbase.LockTime = at; return
 
 func ofAccount(d *draft, n byte) *draft { d.account = testAccount(n); return d }
 
+// TestPrevblockDeclared declares work on the next block that was issued on the one before.
+func TestPrevblockDeclared(t *testing.T) {
+	p := choosingPool(t, hardBits)
+	d := p.draw(p.ask("prevblock", "transactions"))
+	early := p.moveTo(d, 2, 501)
+	if r := p.proposed(early); r.Reason != BadPrevblk {
+		t.Errorf("before the pool hears of it: %+v, want %q", r, BadPrevblk)
+	}
+	p.news(tipAt(t, 2, 501))
+	moved := p.moveTo(d, 2, 501)
+	moved.txs = moved.txs[:2]
+	p.settle(moved, subsidy+3000)
+	moved.workID = p.declared(moved)
+	share := p.accept("declared on the next block", merkle(t, moved))
+	if share.PreviousBlock != tipOf(2) || share.Full != subsidy+15000 {
+		t.Errorf("share %+v", share)
+	}
+	p.refuse("with the workid of the old block", func() Submission { s := merkle(t, d); s.WorkID = moved.workID; return s }(), UnknownWork)
+	if r := p.proposed(d); r.Reason != StalePrevblk {
+		t.Errorf("on the old block: %+v, want %q", r, StalePrevblk)
+	}
+}
+
 // TestPrevblockReorganised has a sibling take the place of the block that work was issued on.
 func TestPrevblockReorganised(t *testing.T) {
 	p := choosingPool(t, hardBits)

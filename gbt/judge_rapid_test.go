@@ -137,9 +137,8 @@ func TestDeclaredRefusesWhatIsNotDeclared(t *testing.T) {
 		{"account", UnknownWork, func(_ *draft, s *Submission) { s.Account = testAccount(2) }},
 		{"workid", UnknownWork, func(_ *draft, s *Submission) { s.WorkID = s.WorkID[1:] + "A" }},
 	}
-	p := choosingPool(t, hardBits)
-	p.judge.budgets.cfg.Checks = 1 << 20
 	rapid.Check(t, func(rt *rapid.T) {
+		p := choosingPool(t, hardBits)
 		d := p.draw(p.ask("transactions"))
 		d.txs = d.txs[:rapid.IntRange(2, 4).Draw(rt, "transactions")]
 		p.settle(d, subsidy+rapid.Int64Range(0, 3000).Draw(rt, "of the fees"))

@@ -100,7 +100,7 @@ func TestMiner(t *testing.T) {
 	c := serve(t, p.handle)
 	var mu sync.Mutex
 	counts := make(map[EventKind]int)
-	m, err := NewMiner(MinerConfig{Client: c, Threads: 2, HashRate: 200_000, Events: func(e Event) {
+	m, err := NewMiner(MinerConfig{Client: c, Threads: 2, HashRate: 80_000, Events: func(e Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		counts[e.Kind]++
