@@ -49,7 +49,7 @@ func TestCheck(t *testing.T) {
 			if err := os.WriteFile(bad, []byte(tt.change(string(good))), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			p := run(t, "check", "--config", bad, "--wait", "6s")
+			p := run(t, "check", "--config", bad, "--wait", "10s")
 			if code := p.wait(time.Minute); code != tt.code {
 				t.Errorf("exit code is %d, want %d", code, tt.code)
 			}
