@@ -2,6 +2,8 @@ package gbt
 
 import (
 	"encoding/hex"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/btcsuite/btcd/blockchain"
@@ -81,5 +83,53 @@ func TestBlockLimits(t *testing.T) {
 		if n := len(p.net.proposals()); (n == 1) != (tt.want == "") {
 			t.Errorf("%s: %d checks", name, n)
 		}
+	}
+}
+
+// TestJudgeConfigBounds takes settings up to their bounds and no further.
+func TestJudgeConfigBounds(t *testing.T) {
+	good := newPool(t).judge.cfg
+	for name, tt := range map[string]struct {
+		change func(*JudgeConfig)
+		ok     bool
+	}{
+		"no floor":          {func(c *JudgeConfig) { c.Floor = 0 }, true},
+		"all is the floor":  {func(c *JudgeConfig) { c.Floor = wholePay }, true},
+		"a negative floor":  {func(c *JudgeConfig) { c.Floor = -1 }, false},
+		"more than all":     {func(c *JudgeConfig) { c.Floor = wholePay + 1 }, false},
+		"no memory":         {func(c *JudgeConfig) { c.Memory = 0 }, true},
+		"negative memory":   {func(c *JudgeConfig) { c.Memory = -1 }, false},
+		"no grace":          {func(c *JudgeConfig) { c.Grace = 0 }, true},
+		"the usual budget":  {func(c *JudgeConfig) { c.Budget = Budget{} }, true},
+		"half of a budget":  {func(c *JudgeConfig) { c.Budget = Budget{Checks: 1} }, false},
+		"the shortest key":  {func(c *JudgeConfig) { c.Key = make([]byte, MinKey) }, true},
+		"no time to wait":   {func(c *JudgeConfig) { c.BlockWait = -1 }, false},
+		"no time to expire": {func(c *JudgeConfig) { c.Expires = -1 }, false},
+	} {
+		cfg := good
+		tt.change(&cfg)
+		if _, err := NewJudge(cfg); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestStoreCannotForget credits shares although old declared work stays in the store, and says so.
+func TestStoreCannotForget(t *testing.T) {
+	store := newKeptSets()
+	p := choosingPool(t, hardBits, func(_ *FeedConfig, _ *IssuerConfig, judge *JudgeConfig) { judge.Store = store })
+	nextBlocks(p, 2)
+	share := p.draw(p.ask()).submission(t)
+	p.log.Reset()
+	store.fail(errors.New("read-only file system"))
+	p.accept("while the store fails", share)
+	if log := p.log.String(); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "read-only file system") {
+		t.Errorf("log %s", log)
+	}
+	store.fail(nil)
+	p.log.Reset()
+	p.accept("when it is back", share)
+	if log := p.log.String(); log != "" {
+		t.Errorf("log %s", log)
 	}
 }

@@ -211,6 +211,27 @@ func TestPrevblockBeforeThePool(t *testing.T) {
 	}
 }
 
+// TestPrevblockWaitsForNothing does not wait for a block that the pool has heard of.
+func TestPrevblockWaitsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := choosingPool(t, hardBits)
+		p.news(tipAt(t, 2, 501))
+		d := p.draw(p.ask("prevblock"))
+		back := p.moveTo(d, 1, 500)
+		behind := newPool(t, choosing)
+		behind.serve(hardBits)
+		behind.feed.take(t.Context(), News{Tip: tipOf(2), Err: errors.New("the node is making it")})
+		start := time.Now()
+		p.refuse("on the block before the work's", back.submission(t), UnknownWork)
+		if v := behind.judged(d); !errors.Is(v.Err, ErrUnavailable) {
+			t.Errorf("where the block has no template yet: %+v, want ErrUnavailable", v)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // TestPrevblockIsOfferedAtOnce does not wait with a block until the pool has heard of the one before.
 func TestPrevblockIsOfferedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
