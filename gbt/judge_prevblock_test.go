@@ -168,6 +168,11 @@ func TestPrevblockBeforeThePool(t *testing.T) {
 		"the tip without a template": {"prevblock", func(p *pool, _ func()) {
 			p.feed.take(p.t.Context(), News{Tip: tipOf(2), Err: errors.New("the node is making it")})
 		}, nil, true, "", true},
+		"the tip before its template": {"prevblock", func(p *pool, _ func()) {
+			p.feed.take(p.t.Context(), News{Tip: tipOf(2), Err: errors.New("the node is making it")})
+			synctest.Wait()
+			p.news(tipAt(p.t, 2, 501))
+		}, nil, true, "", false},
 		"the pool shuts down":    {"prevblock", func(p *pool, _ func()) { p.feed.close() }, nil, true, BadPrevblk, false},
 		"the miner hangs up":     {"prevblock", func(_ *pool, hangUp func()) { hangUp() }, nil, true, "", true},
 		"it was not offered":     {"transactions", nil, nil, false, BadPrevblk, false},
