@@ -144,3 +144,15 @@ func TargetFromHash(hash chainhash.Hash) Target {
 	}
 	return t
 }
+
+// TargetFromWork returns the easiest target that takes at least so many hashes on average; none is
+// easier than one hash.
+func TargetFromWork(hashes *big.Int) Target {
+	one := big.NewInt(1)
+	if hashes.Cmp(one) <= 0 {
+		return targetFromBig(new(big.Int).Sub(new(big.Int).Lsh(one, 256), one))
+	}
+	// floor(2^256 / (t+1)) >= n holds up to t = floor(2^256 / n) - 1.
+	n := new(big.Int).Lsh(one, 256)
+	return targetFromBig(n.Sub(n.Div(n, hashes), one))
+}

@@ -8,9 +8,6 @@ import (
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
-// ErrDuplicate says that a share with the same header hash is recorded already.
-var ErrDuplicate = errors.New("share already recorded")
-
 // Judge rules on submissions; gbt.Judge is one. It offers blocks to the nodes before it returns.
 type Judge interface {
 	Judge(ctx context.Context, s gbt.Submission) gbt.Verdict

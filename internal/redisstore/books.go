@@ -1,0 +1,286 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/shares"
+)
+
+// Window implements shares.Books.
+func (l *Ledger) Window(ctx context.Context, block chainhash.Hash, size shares.Weight) (shares.Window, error) {
+	o, err := l.opened()
+	if err != nil {
+		return shares.Window{}, err
+	}
+	from, err := l.cuts(ctx, o, block)
+	if err != nil {
+		return shares.Window{}, err
+	}
+	counter := shares.NewCounter(size)
+	m, err := l.newMerge(ctx, o, from)
+	for err == nil && !counter.Full() {
+		var next counted
+		var ok bool
+		if next, ok, err = m.next(ctx); err != nil {
+			break
+		}
+		if !ok {
+			// All there is: less than the size, unless older detail was folded away.
+			err = l.complete(ctx, o)
+			break
+		}
+		counter.Add(next.at, next.account, next.weight)
+	}
+	if err != nil {
+		return shares.Window{}, fmt.Errorf("window of %d: %w", size, err)
+	}
+	w := counter.Window()
+	w.Block, w.Unit = block, o.Unit
+	return w, nil
+}
+
+// complete fails if anything was folded.
+func (l *Ledger) complete(ctx context.Context, o *opened) error {
+	for p, k := range o.parts {
+		n, err := l.redis.HExists(ctx, k.state(), "trimmed").Result()
+		if err != nil {
+			return fmt.Errorf("state: %w", translate(err))
+		}
+		if n {
+			return fmt.Errorf("partition %d: %w: ask for less", p, errFolded)
+		}
+	}
+	return nil
+}
+
+// cuts returns where each partition was when a block was found; now, if there is none. It completes
+// cuts that are missing because a gateway died.
+func (l *Ledger) cuts(ctx context.Context, o *opened, block chainhash.Hash) ([]shares.Position, error) {
+	if block == (chainhash.Hash{}) {
+		return l.places(ctx, o, func(k part) (string, string) { return k.state(), "last" })
+	}
+	if _, err := l.block(ctx, o, block); err != nil {
+		return nil, err
+	}
+	if err := l.cutOthers(ctx, o, block); err != nil {
+		return nil, fmt.Errorf("block %s: %w", block, err)
+	}
+	return l.places(ctx, o, func(k part) (string, string) { return k.block(block.String()), "cut" })
+}
+
+// places reads one place of each partition; the zero place where there is none.
+func (l *Ledger) places(ctx context.Context, o *opened, where func(part) (key, field string)) ([]shares.Position, error) {
+	cmds := make([]*redis.StringCmd, len(o.parts))
+	_, err := l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, k := range o.parts {
+			key, field := where(k)
+			cmds[i] = p.HGet(ctx, key, field)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("places: %w", translate(err))
+	}
+	out := make([]shares.Position, len(o.parts))
+	for i, cmd := range cmds {
+		text, err := cmd.Result()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("places: %w", translate(err))
+		}
+		if out[i], err = parsePlace(text); err != nil {
+			return nil, err
+		}
+		out[i].Partition = i
+	}
+	return out, nil
+}
+
+// Round implements shares.Books.
+func (l *Ledger) Round(ctx context.Context, block chainhash.Hash) (shares.Round, error) {
+	o, err := l.opened()
+	if err != nil {
+		return shares.Round{}, err
+	}
+	now := block == (chainhash.Hash{})
+	if !now {
+		b, err := l.block(ctx, o, block)
+		if err != nil {
+			return shares.Round{}, err
+		}
+		if b.released {
+			return shares.Round{}, fmt.Errorf("block %s: %w: it was released", block, errFolded)
+		}
+		if err := l.cutOthers(ctx, o, block); err != nil {
+			return shares.Round{}, fmt.Errorf("block %s: %w", block, err)
+		}
+	}
+	sums := make(map[string]shares.Weight)
+	var count int64
+	for _, k := range o.parts {
+		of, key, round := k.state(), "rshares", k.round()
+		if !now {
+			of, round = k.block(block.String()), k.frozen(block.String())
+		}
+		var n *redis.StringCmd
+		var weights *redis.MapStringStringCmd
+		_, err := l.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			n, weights = p.HGet(ctx, of, key), p.HGetAll(ctx, round)
+			return nil
+		})
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return shares.Round{}, fmt.Errorf("round: %w", translate(err))
+		}
+		if n.Err() == nil {
+			some, err := n.Int64()
+			if err != nil {
+				return shares.Round{}, fmt.Errorf("round: %w", err)
+			}
+			count += some
+		}
+		for account, text := range weights.Val() {
+			w, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				return shares.Round{}, fmt.Errorf("round: %s: %w", account, err)
+			}
+			if w > 0 {
+				sums[account] = shares.Weight(w)
+			}
+		}
+	}
+	return shares.NewRound(block, o.Unit, count, sums)
+}
+
+// found is a found block as its own partition has it.
+type found struct {
+	shares.Block
+	released bool
+}
+
+// block reads a found block from the partition of its finder. ErrUnknown if there is none.
+func (l *Ledger) block(ctx context.Context, o *opened, hash chainhash.Hash) (found, error) {
+	for p, k := range o.parts {
+		values, err := l.redis.HGetAll(ctx, k.block(hash.String())).Result()
+		if err != nil {
+			return found{}, fmt.Errorf("block %s: %w", hash, translate(err))
+		}
+		if _, own := values["id"]; own {
+			return foundOf(hash, p, values)
+		}
+	}
+	return found{}, fmt.Errorf("block %s: %w", hash, shares.ErrUnknown)
+}
+
+// foundOf reads a found block.
+func foundOf(hash chainhash.Hash, partition int, values map[string]string) (found, error) {
+	f := textFields(values)
+	at, err := parsePlace(f.text("id"))
+	at.Partition = partition
+	target, targetErr := gbt.TargetFromBits(uint32(f.number("target")))
+	b := shares.Block{Entry: shares.Entry{Position: at, Share: shares.Share{
+		Hash: hash, Account: f.text("account"), Worker: f.text("worker"), Target: target,
+		Weight: shares.Weight(f.number("weight")), Unit: shares.Unit(f.number("unit")),
+		Height: int32(f.number("height")), Time: time.UnixMilli(f.number("time")).UTC(),
+		Found: &shares.Found{
+			Bits: uint32(f.number("bits")), Value: f.number("value"), Paid: f.number("paid"), Window: shares.Weight(f.number("window")),
+		},
+	}}}
+	copy(b.PreviousBlock[:], f.text("previous"))
+	if err := errors.Join(err, targetErr, f.err); err != nil {
+		return found{}, fmt.Errorf("block %s: %w", hash, err)
+	}
+	return found{Block: b, released: values["released"] != ""}, nil
+}
+
+// textFields reads a hash.
+func textFields(values map[string]string) *fields {
+	f := &fields{values: make(map[string]any, len(values))}
+	for k, v := range values {
+		f.values[k] = v
+	}
+	return f
+}
+
+// Blocks implements shares.Books.
+func (l *Ledger) Blocks(ctx context.Context, limit int) ([]shares.Block, error) {
+	o, err := l.opened()
+	if err != nil {
+		return nil, err
+	}
+	all, err := l.found(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b found) int { return b.Compare(a.Position) })
+	out := make([]shares.Block, 0, min(limit, len(all)))
+	for _, f := range all[:min(limit, len(all))] {
+		b := f.Block
+		if b.Frozen, err = l.frozen(ctx, o, &b); err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// found reads all found blocks.
+func (l *Ledger) found(ctx context.Context, o *opened) ([]found, error) {
+	var all []found
+	for p, k := range o.parts {
+		hashes, err := l.redis.LRange(ctx, k.blocks(), 0, -1).Result()
+		if err != nil {
+			return nil, fmt.Errorf("blocks: %w", translate(err))
+		}
+		for _, text := range hashes {
+			values, err := l.redis.HGetAll(ctx, k.block(text)).Result()
+			if err != nil {
+				return nil, fmt.Errorf("block %s: %w", text, translate(err))
+			}
+			if _, own := values["id"]; !own {
+				continue
+			}
+			hash, err := chainhash.NewHashFromStr(text)
+			if err != nil {
+				return nil, fmt.Errorf("block %q: %w", text, err)
+			}
+			b, err := foundOf(*hash, p, values)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, b)
+		}
+	}
+	return all, nil
+}
+
+// frozen sums a block's round up over all partitions, and reports whether all have frozen it.
+func (l *Ledger) frozen(ctx context.Context, o *opened, b *shares.Block) (bool, error) {
+	for _, k := range o.parts {
+		values, err := l.redis.HMGet(ctx, k.block(b.Hash.String()), "rshares", "rtotal").Result()
+		if err != nil {
+			return false, fmt.Errorf("block %s: %w", b.Hash, translate(err))
+		}
+		if values[0] == nil {
+			return false, nil
+		}
+		f := fields{values: map[string]any{"rshares": values[0], "rtotal": values[1]}}
+		b.Shares += f.number("rshares")
+		b.Round += shares.Weight(f.number("rtotal"))
+		if f.err != nil {
+			return false, fmt.Errorf("block %s: %w", b.Hash, f.err)
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,255 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/shares"
+)
+
+// youngest is the shortest time that a rate is measured over: a newcomer's first share says little.
+const youngest = 15 * time.Second
+
+// slots are the lengths of the time slots that weights are kept in; stats.lua writes them.
+func slots() [4]time.Duration {
+	return [4]time.Duration{15 * time.Second, 3 * time.Minute, 30 * time.Minute, 6 * time.Hour}
+}
+
+// levels says by which slots each of shares.Spans is measured.
+func levels() [shares.SpanCount]int { return [shares.SpanCount]int{0, 0, 1, 1, 2, 2, 3} }
+
+// tallied is the sum of some figures: of one worker or account, or of the pool's partitions.
+type tallied struct {
+	accepted, blocks, first, last int64
+	weight                        *big.Int
+	best                          gbt.Target
+	refused                       map[gbt.Reason]int64
+	// slots are weights by level and number of the slot.
+	slots map[[2]int64]float64
+}
+
+// add adds what a hash holds. Fields of other versions are left out.
+func (t *tallied) add(values map[string]string) error {
+	f := &fields{values: make(map[string]any)}
+	for name, text := range values {
+		f.values[name] = text
+		if reason, ok := strings.CutPrefix(name, "x:"); ok {
+			t.refused[gbt.Reason(reason)] += f.number(name)
+		}
+		level, slot, ok := strings.Cut(name, ":")
+		l, err1 := strconv.ParseInt(level, 10, 64)
+		s, err2 := strconv.ParseInt(slot, 10, 64)
+		if ok && err1 == nil && err2 == nil {
+			t.slots[[2]int64{l - 1, s}] += float64(f.number(name))
+		}
+	}
+	if _, used := values["n"]; !used {
+		return f.err
+	}
+	t.accepted += f.number("n")
+	t.weight.Add(t.weight, big.NewInt(f.number("w")))
+	if _, carried := values["w+"]; carried {
+		t.weight.Add(t.weight, new(big.Int).Lsh(big.NewInt(f.number("w+")), 62))
+	}
+	if _, found := values["blocks"]; found {
+		t.blocks += f.number("blocks")
+	}
+	if first := f.number("first"); t.first == 0 || first < t.first {
+		t.first = first
+	}
+	t.last = max(t.last, f.number("last"))
+	var best gbt.Target
+	if err := best.UnmarshalText([]byte(f.text("best"))); err != nil && f.err == nil {
+		f.err = fmt.Errorf("best: %w", err)
+	}
+	if t.best == (gbt.Target{}) || best.Cmp(t.best) < 0 {
+		t.best = best
+	}
+	return f.err
+}
+
+// stats makes what the figures say at a time.
+func (t *tallied) stats(unit shares.Unit, now time.Time) shares.Stats {
+	s := shares.Stats{
+		Accepted: t.accepted, Blocks: t.blocks, Weight: math.MaxInt64, Unit: unit, Refused: t.refused, Best: t.best,
+	}
+	if t.weight.IsInt64() {
+		s.Weight = shares.Weight(t.weight.Int64())
+	}
+	if t.accepted == 0 {
+		return s
+	}
+	s.First, s.Last = time.UnixMilli(t.first).UTC(), time.UnixMilli(t.last).UTC()
+	for i, span := range shares.Spans() {
+		s.Rates[i] = unit.Hashes(1) * t.rate(levels()[i], span, now)
+	}
+	return s
+}
+
+// rate returns the weight per second over the last span. The slot that the span begins in counts in
+// part. Who began later is measured since then.
+func (t *tallied) rate(level int, span time.Duration, now time.Time) float64 {
+	length := slots()[level]
+	end := max(now.UnixMilli(), t.last)
+	begin := float64(end - span.Milliseconds())
+	var sum float64
+	for slot, weight := range t.slots {
+		if slot[0] != int64(level) {
+			continue
+		}
+		from := float64(slot[1] * length.Milliseconds())
+		inside := (from + float64(length.Milliseconds()) - begin) / float64(length.Milliseconds())
+		sum += weight * min(1, max(0, inside))
+	}
+	age := max(youngest, min(span, time.Duration(end-t.first)*time.Millisecond))
+	return sum / age.Seconds()
+}
+
+// tally reads hashes and sums them up.
+func (l *Ledger) tally(ctx context.Context, names ...string) (*tallied, error) {
+	t := &tallied{weight: new(big.Int), refused: make(map[gbt.Reason]int64), slots: make(map[[2]int64]float64)}
+	cmds := make([]*redis.MapStringStringCmd, len(names))
+	_, err := l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, name := range names {
+			cmds[i] = p.HGetAll(ctx, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("figures: %w", translate(err))
+	}
+	for i, cmd := range cmds {
+		if err := t.add(cmd.Val()); err != nil {
+			return nil, fmt.Errorf("figures %s: %w", names[i], err)
+		}
+	}
+	return t, nil
+}
+
+// Pool implements shares.Figures.
+func (l *Ledger) Pool(ctx context.Context) (shares.Stats, error) {
+	o, err := l.opened()
+	if err != nil {
+		return shares.Stats{}, err
+	}
+	names := make([]string, len(o.parts))
+	for i, k := range o.parts {
+		names[i] = k.figures()
+	}
+	t, err := l.tally(ctx, names...)
+	if err != nil {
+		return shares.Stats{}, err
+	}
+	return t.stats(o.Unit, l.cfg.Now()), nil
+}
+
+// Accounts implements shares.Figures.
+func (l *Ledger) Accounts(ctx context.Context, limit int) ([]shares.AccountStats, error) {
+	o, err := l.opened()
+	if err != nil {
+		return nil, err
+	}
+	sums, err := l.sums(ctx, o, part.sums)
+	if err != nil {
+		return nil, err
+	}
+	type heavy struct {
+		account string
+		weight  *big.Int
+	}
+	list := make([]heavy, 0, len(sums))
+	for account, weight := range sums {
+		list = append(list, heavy{account, weight})
+	}
+	slices.SortFunc(list, func(a, b heavy) int {
+		if c := b.weight.Cmp(a.weight); c != 0 {
+			return c
+		}
+		return strings.Compare(a.account, b.account)
+	})
+	list = list[:min(len(list), limit)]
+	out := make([]shares.AccountStats, 0, len(list))
+	for _, h := range list {
+		_, k := o.of(h.account)
+		t, err := l.tally(ctx, k.account(h.account))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, shares.AccountStats{Account: h.account, Stats: t.stats(o.Unit, l.cfg.Now())})
+	}
+	return out, nil
+}
+
+// sums reads sums by account that never end, each of two fields.
+func (l *Ledger) sums(ctx context.Context, o *opened, key func(part) string) (map[string]*big.Int, error) {
+	out := make(map[string]*big.Int)
+	for _, k := range o.parts {
+		values, err := l.redis.HGetAll(ctx, key(k)).Result()
+		if err != nil {
+			return nil, fmt.Errorf("sums: %w", translate(err))
+		}
+		if err := addSums(out, values); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// addSums adds sums of two fields each: a name, and the name with a + for what was carried.
+func addSums(out map[string]*big.Int, values map[string]string) error {
+	for name, text := range values {
+		n, ok := new(big.Int).SetString(text, 10)
+		if !ok {
+			return fmt.Errorf("sum of %s: %q is no number", name, text)
+		}
+		account, carried := strings.CutSuffix(name, "+")
+		if carried {
+			n.Lsh(n, 62)
+		}
+		if out[account] == nil {
+			out[account] = new(big.Int)
+		}
+		out[account].Add(out[account], n)
+	}
+	return nil
+}
+
+// Account implements shares.Figures.
+func (l *Ledger) Account(ctx context.Context, account string) (shares.AccountStats, []shares.WorkerStats, error) {
+	o, err := l.opened()
+	if err != nil {
+		return shares.AccountStats{}, nil, err
+	}
+	_, k := o.of(account)
+	t, err := l.tally(ctx, k.account(account))
+	if err == nil && t.accepted == 0 {
+		err = fmt.Errorf("account %s: %w", account, shares.ErrUnknown)
+	}
+	if err != nil {
+		return shares.AccountStats{}, nil, err
+	}
+	names, err := l.redis.SMembers(ctx, k.workers(account)).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return shares.AccountStats{}, nil, fmt.Errorf("workers: %w", translate(err))
+	}
+	slices.Sort(names)
+	workers := make([]shares.WorkerStats, 0, len(names))
+	for _, name := range names {
+		w, err := l.tally(ctx, k.worker(account, name))
+		if err != nil {
+			return shares.AccountStats{}, nil, err
+		}
+		workers = append(workers, shares.WorkerStats{Worker: name, Stats: w.stats(o.Unit, l.cfg.Now())})
+	}
+	return shares.AccountStats{Account: account, Stats: t.stats(o.Unit, l.cfg.Now())}, workers, nil
+}

@@ -1,0 +1,214 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/shares"
+)
+
+// LedgerConfig configures a Ledger. All but ID is required.
+type LedgerConfig struct {
+	Client *Client
+	// Chain and Unit are what the ledger must be for.
+	Chain string
+	Unit  shares.Unit
+	// ID is the ledger that this gateway has written to before; empty if none. Another one is
+	// shares.ErrForeign.
+	ID string
+	// Gateway names this process among all that write: no two at a time have the same.
+	Gateway string
+	// Process tells this process from another one of the same name: a random text.
+	Process string
+	// WaitAOF has each group of shares wait until Redis has synced it to its disk, for servers that
+	// can and whose appendfsync is not always.
+	WaitAOF bool
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Ledger is the share ledger of a pool. It implements shares.Ledger, shares.Books, shares.Figures and
+// shares.Upkeep. Before Open has succeeded everything is shares.ErrAway.
+type Ledger struct {
+	*Client
+	cfg LedgerConfig
+	// open is set once.
+	open  atomic.Pointer[opened]
+	ready chan struct{}
+	// queues takes shares to the partition's committer; it has MaxPartitions of them.
+	queues []chan *pending
+}
+
+// opened is what is known of a ledger once it has been looked at.
+type opened struct {
+	Genesis
+	parts []part
+}
+
+// NewLedger makes a Ledger. Call Open, and Run to have shares committed.
+func NewLedger(cfg LedgerConfig) (*Ledger, error) {
+	if cfg.Client == nil || cfg.Now == nil || cfg.Log == nil || cfg.Gateway == "" || cfg.Chain == "" {
+		return nil, errors.New("ledger: Client, Chain, Gateway, Now and Log are required")
+	}
+	l := &Ledger{Client: cfg.Client, cfg: cfg, queues: make([]chan *pending, MaxPartitions), ready: make(chan struct{})}
+	for p := range l.queues {
+		l.queues[p] = make(chan *pending, maxGroup)
+	}
+	return l, nil
+}
+
+// Open looks whether the right ledger is there. It fails with shares.ErrAway for as long as Redis
+// cannot be asked, and with shares.ErrForeign if it is another's or empty.
+func (l *Ledger) Open(ctx context.Context) error {
+	g, err := l.Genesis(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case g.Chain != l.cfg.Chain || g.Unit != l.cfg.Unit:
+		return fmt.Errorf("%w: it counts chain %s in units of 2^%d hashes, this pool %s in 2^%d",
+			shares.ErrForeign, g.Chain, g.Unit, l.cfg.Chain, l.cfg.Unit)
+	case l.cfg.ID != "" && g.Ledger != l.cfg.ID:
+		return fmt.Errorf("%w: it is ledger %s, but this gateway's shares are in ledger %s", shares.ErrForeign, g.Ledger, l.cfg.ID)
+	}
+	o := &opened{Genesis: g}
+	for p := range g.Partitions {
+		o.parts = append(o.parts, l.keys.part(p))
+	}
+	if old := l.open.Load(); old != nil && old.Ledger != g.Ledger {
+		return fmt.Errorf("%w: it is ledger %s, but was %s before", shares.ErrForeign, g.Ledger, old.Ledger)
+	}
+	if l.open.Swap(o) == nil {
+		close(l.ready)
+	}
+	return nil
+}
+
+// opened returns what Open found.
+func (l *Ledger) opened() (*opened, error) {
+	o := l.open.Load()
+	if o == nil {
+		return nil, fmt.Errorf("%w: redis has not been reached yet", shares.ErrAway)
+	}
+	return o, nil
+}
+
+// ID returns the ledger's id; empty before Open.
+func (l *Ledger) ID() string {
+	if o := l.open.Load(); o != nil {
+		return o.Ledger
+	}
+	return ""
+}
+
+// of returns the partition of an account.
+func (o *opened) of(account string) (int, part) {
+	p := partitionOf(account, o.Partitions)
+	return p, o.parts[p]
+}
+
+// Run commits shares until ctx ends. What is waiting then fails with shares.ErrAway.
+func (l *Ledger) Run(ctx context.Context) error {
+	select {
+	case <-l.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, queue := range l.queues[:l.open.Load().Partitions] {
+		g.Go(func() error {
+			l.commit(ctx, queue)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// Record implements shares.Ledger.
+func (l *Ledger) Record(ctx context.Context, share *shares.Share) (shares.Receipt, error) {
+	o, err := l.opened()
+	if err != nil {
+		return shares.Receipt{}, err
+	}
+	if err := check(share, o.Unit); err != nil {
+		return shares.Receipt{}, err
+	}
+	p, keys := o.of(share.Account)
+	w := &pending{call: l.recording(o, keys, share), share: share, partition: p, done: make(chan struct{})}
+	select {
+	case l.queues[p] <- w:
+	case <-ctx.Done():
+		return shares.Receipt{}, fmt.Errorf("%w: waiting for its turn: %w", shares.ErrAway, ctx.Err())
+	}
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		return shares.Receipt{}, fmt.Errorf("%w: waiting for redis: %w", shares.ErrAway, ctx.Err())
+	}
+	if w.err == nil && share.Found != nil {
+		err := l.cutOthers(ctx, o, share.Hash)
+		if err != nil {
+			// The share and its block are safe; whoever reads the block's round cuts the rest.
+			l.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "block not frozen in all partitions yet", slog.Any("error", err))
+		}
+	}
+	return w.receipt, w.err
+}
+
+// check refuses what no ledger can hold.
+func check(share *shares.Share, unit shares.Unit) error {
+	switch {
+	case share.Weight < 0 || share.Weight > shares.MaxWeight:
+		return fmt.Errorf("%w: a share of %d", shares.ErrWeight, share.Weight)
+	case share.Unit != unit:
+		return fmt.Errorf("%w: a share counted in units of 2^%d in a ledger of 2^%d", shares.ErrForeign, share.Unit, unit)
+	case share.Account == "":
+		return errors.New("ledger: a share without account")
+	default:
+		return nil
+	}
+}
+
+// recording is the call that records a share.
+func (l *Ledger) recording(o *opened, k part, share *shares.Share) invocation {
+	best := gbt.TargetFromHash(share.Hash)
+	call := invocation{
+		script: l.scripts.record,
+		keys: []string{
+			k.state(), k.log(), k.seen(share.Height), k.sums(), k.round(), k.figures(),
+			k.account(share.Account), k.worker(share.Account, share.Worker), k.workers(share.Account),
+		},
+		args: []any{
+			o.Ledger, share.Hash[:], share.Account, share.Worker, int64(share.Weight), int(share.Unit),
+			share.Target.Bits(), share.Height, share.PreviousBlock[:], share.Time.UnixMilli(), best.String(), l.Client.cfg.Workers,
+		},
+	}
+	if f := share.Found; f != nil {
+		hash := share.Hash.String()
+		call.keys = append(call.keys, k.block(hash), k.frozen(hash), k.blocks())
+		call.args = append(call.args, hash, f.Bits, f.Value, f.Paid, int64(f.Window))
+	}
+	return call
+}
+
+// cutOthers ends the round in all partitions but the block's own, where recording it has done so.
+func (l *Ledger) cutOthers(ctx context.Context, o *opened, block chainhash.Hash) error {
+	hash := block.String()
+	g, ctx := errgroup.WithContext(ctx)
+	for _, k := range o.parts {
+		g.Go(func() error {
+			err := l.do(ctx, l.scripts.cut, []string{k.state(), k.block(hash), k.frozen(hash), k.blocks(), k.round()}, o.Ledger, hash)
+			return err
+		})
+	}
+	return g.Wait()
+}

@@ -1,0 +1,70 @@
+-- Records a share, once. KEYS: state, log, seen hashes of the height, sums, round, pool, account,
+-- worker, names of the account's workers; for a found block also: block, its frozen round, blocks.
+-- ARGV: ledger, hash (32 bytes), account, worker, weight, unit, share target (bits), height, previous
+-- block (32 bytes), time (ms), hash as a number in hexadecimal, most workers of an account; for a found
+-- block also: hash in hexadecimal, bits, value, paid, window.
+-- Returns {1, place} if it is new and {0, place} if it was there.
+local log, seen, sums, round = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local hash, account, worker, weight = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+-- append appends the share to the log and returns its place.
+local function append()
+  undo[#undo + 1] = function()
+    local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+    if newest and newest[2][2] == hash then redis.call('XDEL', log, newest[1]) end
+  end
+  local entry = {'h', hash, 'a', account, 'k', worker, 'w', weight, 'u', ARGV[6], 'g', ARGV[7],
+    'n', ARGV[8], 'p', ARGV[9], 't', ARGV[10]}
+  if ARGV[13] then
+    for i, name in ipairs({'b', 'v', 'd', 's'}) do
+      entry[#entry + 1] = name
+      entry[#entry + 1] = ARGV[13 + i]
+    end
+  end
+  return write('XADD', log, '*', unpack(entry))
+end
+
+-- figures counts the share for the pool, the account and the worker. An account has only so many
+-- workers with figures of their own: names cost nothing.
+local function figures()
+  local now = redis.call('TIME')
+  local time = math.min(tonumber(ARGV[10]), now[1] * 1000 + math.floor(now[2] / 1000))
+  tally(KEYS[6], weight, time, ARGV[11], ARGV[13])
+  tally(KEYS[7], weight, time, ARGV[11], ARGV[13])
+  local names = KEYS[9]
+  if redis.call('SISMEMBER', names, worker) == 0 then
+    if redis.call('SCARD', names) >= tonumber(ARGV[12]) then return end
+    undo[#undo + 1] = function() redis.call('SREM', names, worker) end
+    write('SADD', names, worker)
+  end
+  tally(KEYS[8], weight, time, ARGV[11], ARGV[13])
+end
+
+return atomically(function()
+  owned()
+  local known = redis.call('HGET', seen, hash)
+  if known then return {0, known} end
+  local old = keep(state, {'floor', 'low', 'last', 'shares', 'rshares', 'rtotal', 'total', 'total+'})
+  local height = tonumber(ARGV[8])
+  if height <= tonumber(old[1] or '-1') then refuse('OLD', 'heights up to ' .. old[1] .. ' are forgotten') end
+  -- Before all other writes, because it may be too much.
+  if not fits(state, 'rtotal', weight) then refuse('OVERFLOW', 'the round weighs ' .. old[6] .. ' already') end
+  local place = append()
+  write('HSET', state, 'last', place)
+  if not old[2] or height < tonumber(old[2]) then write('HSET', state, 'low', ARGV[8]) end
+  write('HINCRBY', state, 'shares', 1)
+  write('HINCRBY', state, 'rshares', 1)
+  add(state, 'total', old[7], weight)
+  add(sums, account, keep(sums, {account, account .. '+'})[1], weight)
+  keep(round, {account})
+  write('HINCRBY', round, account, weight)
+  figures()
+  if ARGV[13] then
+    cut(KEYS[10], KEYS[11], KEYS[12], round, ARGV[13], {'id', place, 'account', account, 'worker', worker,
+      'weight', weight, 'unit', ARGV[6], 'target', ARGV[7], 'height', ARGV[8], 'previous', ARGV[9], 'time', ARGV[10],
+      'bits', ARGV[14], 'value', ARGV[15], 'paid', ARGV[16], 'window', ARGV[17]})
+  end
+  undo[#undo + 1] = function() redis.call('HDEL', seen, hash) end
+  write('HSET', seen, hash, place)
+  return {1, place}
+end)

@@ -1,0 +1,112 @@
+package redisstore
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed lua/*.lua
+var sources embed.FS
+
+// scripts are the verbs, by name.
+type scripts struct {
+	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease *redis.Script
+}
+
+// newScripts reads the embedded scripts.
+func newScripts() (*scripts, error) { return readScripts(sources.ReadFile) }
+
+// readScripts puts the scripts together from files: the library first, then what some share.
+func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
+	s := new(scripts)
+	for _, verb := range []struct {
+		script **redis.Script
+		parts  string
+	}{
+		{&s.record, "stats cut_round record"},
+		{&s.cut, "cut_round cut"},
+		{&s.refuse, "refuse"},
+		{&s.compact, "compact"},
+		{&s.retire, "retire"},
+		{&s.trim, "trim"},
+		{&s.release, "release"},
+		{&s.begin, "begin"},
+		{&s.genesis, "genesis"},
+		{&s.lease, "lease"},
+	} {
+		var text strings.Builder
+		for _, name := range append([]string{"lib"}, strings.Fields(verb.parts)...) {
+			part, err := read("lua/" + name + ".lua")
+			if err != nil {
+				return nil, fmt.Errorf("script %s: %w", name, err)
+			}
+			text.Write(part)
+		}
+		*verb.script = redis.NewScript(text.String())
+	}
+	return s, nil
+}
+
+// invocation is one run of a script.
+type invocation struct {
+	script *redis.Script
+	keys   []string
+	args   []any
+}
+
+// pipeliner is what runs commands in one go: a client, or one server of a cluster.
+type pipeliner interface {
+	Pipelined(ctx context.Context, fn func(redis.Pipeliner) error) ([]redis.Cmder, error)
+}
+
+// run runs scripts in one pipeline and returns what became of each. A server that does not know a
+// script is told it in a second one.
+func run(ctx context.Context, client pipeliner, calls []invocation) []*redis.Cmd {
+	out := make([]*redis.Cmd, len(calls))
+	// What fails is in the single results.
+	_, _ = client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, c := range calls {
+			out[i] = p.EvalSha(ctx, c.script.Hash(), c.keys, c.args...)
+		}
+		return nil
+	})
+	var unknown []int
+	for i, cmd := range out {
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			unknown = append(unknown, i)
+		}
+	}
+	if len(unknown) == 0 {
+		return out
+	}
+	_, _ = client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, i := range unknown {
+			out[i] = calls[i].script.Eval(ctx, p, calls[i].keys, calls[i].args...)
+		}
+		return nil
+	})
+	return out
+}
+
+// call runs one script.
+func (c *Client) call(ctx context.Context, script *redis.Script, names []string, args ...any) (any, error) {
+	v, err := run(ctx, c.redis, []invocation{{script, names, args}})[0].Result()
+	if err != nil {
+		return nil, translate(err)
+	}
+	return v, nil
+}
+
+// do runs one script that has nothing to say but whether there was anything to do.
+func (c *Client) do(ctx context.Context, script *redis.Script, names []string, args ...any) error {
+	_, err := c.call(ctx, script, names, args...)
+	return err
+}
+
+// errReply says that a script returned what it never should.
+var errReply = errors.New("unexpected reply")

@@ -1,0 +1,58 @@
+package redisserver_test
+
+import (
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gbtpool/gbtpool/test/redisserver"
+)
+
+func TestServerKeepsGoesBackAndForgets(t *testing.T) {
+	s := redisserver.New(t, redisserver.Config{})
+	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: 5})
+	t.Cleanup(func() { _ = client.Close() })
+	set := func(value string) {
+		t.Helper()
+		if err := client.Set(t.Context(), "key", value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want string) {
+		t.Helper()
+		if got, err := client.Get(t.Context(), "key").Result(); got != want || err != nil && want != "" {
+			t.Fatalf("key = %q, %v; want %q", got, err, want)
+		}
+	}
+	set("one")
+	old := s.Backup()
+	set("two")
+	s.Start() // kills it first
+	expect("two")
+	s.Freeze()
+	s.Thaw()
+	expect("two")
+	s.Restore(old)
+	expect("one")
+	s.Wipe()
+	expect("")
+	s.Stop()
+	if err := client.Get(t.Context(), "key").Err(); err == nil {
+		t.Fatal("a stopped server answers")
+	}
+}
+
+func TestClusterServes(t *testing.T) {
+	c := redisserver.NewCluster(t, 3)
+	addrs := make([]string, 0, 3)
+	for _, s := range c.Servers {
+		addrs = append(addrs, s.Addr)
+	}
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
+	t.Cleanup(func() { _ = client.Close() })
+	for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
+		if err := client.Set(t.Context(), key, key, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
