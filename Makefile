@@ -3,7 +3,7 @@ GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 60s
 
-.PHONY: demo build test lint bench fuzz
+.PHONY: demo build test lint bench soak fuzz
 
 ## demo: a whole pool in one process, with a chain and miners of its own
 demo: build
@@ -20,6 +20,10 @@ test:
 
 lint:
 	$(GOLANGCI_LINT) run ./...
+
+## soak: kill parts of a running pool two hundred times, and compare what was acknowledged with what is credited
+soak:
+	GBTPOOL_CRASH_ROUNDS=200 $(GO) test -timeout 2h -run TestCrash -v ./test/e2e
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

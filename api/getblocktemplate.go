@@ -37,7 +37,7 @@ func (s *Server) templateRequest(c *call) (templateRequest, error) {
 
 // work answers a template request.
 func (s *Server) work(ctx context.Context, c *call, req gbt.TemplateRequest) (pieces, error) {
-	req.Difficulty, req.UserAgent = c.caller.difficulty, c.caller.userAgent
+	req.Worker, req.Difficulty, req.UserAgent = c.caller.worker, c.caller.difficulty, c.caller.userAgent
 	var beat *heartbeat
 	if req.LongPollID != "" {
 		if c.out == nil {

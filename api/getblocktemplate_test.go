@@ -99,7 +99,7 @@ func TestTemplateRequests(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p.do(`{"method":"getblocktemplate","params":`+tt.params+`,"id":0}`, "User-Agent: "+strings.Repeat("a", 200)).template(t)
-			tt.want.UserAgent = strings.Repeat("a", maxUserAgent) + "..."
+			tt.want.Worker, tt.want.UserAgent = "rig1", strings.Repeat("a", maxUserAgent)+"..."
 			if diff := cmp.Diff(tt.want, p.desk.last(), cmpopts.EquateEmpty()); diff != "" {
 				t.Error(diff)
 			}

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -82,11 +83,11 @@ func (d *faultyDesk) errs() (wait, work error) {
 	return d.waitErr, d.workErr
 }
 
-func (d *faultyDesk) Wait(ctx context.Context, id string) error {
+func (d *faultyDesk) Await(ctx context.Context, id string, early <-chan struct{}) error {
 	if err, _ := d.errs(); err != nil {
 		return err
 	}
-	return d.Feed.Wait(ctx, id)
+	return d.Issuer.Await(ctx, id, early)
 }
 
 func (d *faultyDesk) Issue(a gbt.Account, r gbt.TemplateRequest) (*gbt.Work, error) {
@@ -128,6 +129,7 @@ type pool struct {
 	*Server
 	t       *testing.T
 	desk    *faultyDesk
+	vardiff *shares.Vardiff // from the easiest target on
 	news    news
 	log     *journal
 	address string
@@ -162,8 +164,14 @@ func newPoolPaying(t *testing.T, coinbaser gbt.Coinbaser, change ...func(*Config
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.vardiff, err = shares.NewVardiff(shares.VardiffConfig{
+		PerMinute: 6, Start: easy, Easiest: easy, Hardest: hard, Most: 10, Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	issuer, err := gbt.NewIssuer(gbt.IssuerConfig{
-		Feed: feed, Key: bytes.Repeat([]byte{7}, 32), Share: easy, Easiest: easy, Hardest: hard, Expires: time.Minute, Transactions: true, Now: time.Now,
+		Feed: feed, Key: bytes.Repeat([]byte{7}, 32), Share: easy, Easiest: easy, Hardest: hard, Auto: p.vardiff, Expires: time.Minute, Transactions: true, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

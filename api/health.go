@@ -11,6 +11,8 @@ type Check struct {
 	Name string
 	// Err says what is wrong with it; nil if nothing is.
 	Err error
+	// Note says what an operator should know although the pool works; empty if there is nothing.
+	Note string
 }
 
 // serveHealth serves GET /healthz: the process is alive.
@@ -28,6 +30,7 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 		Name  string `json:"name"`
 		OK    bool   `json:"ok"`
 		Error string `json:"error,omitempty"`
+		Note  string `json:"note,omitempty"`
 	}
 	var checks []Check
 	if s.cfg.Ready != nil {
@@ -39,7 +42,7 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	lines := make([]line, len(checks))
 	status := http.StatusOK
 	for i, c := range checks {
-		lines[i] = line{Name: c.Name, OK: c.Err == nil}
+		lines[i] = line{Name: c.Name, OK: c.Err == nil, Note: c.Note}
 		if c.Err != nil {
 			lines[i].Error = c.Err.Error()
 			status = http.StatusServiceUnavailable

@@ -12,8 +12,8 @@ import (
 // heldRetry is how long a long poll that can be neither answered nor refused waits between tries.
 const heldRetry = time.Second
 
-// await issues work as soon as there is a template other than the one that req names. Keep-alive
-// bytes go out meanwhile if beat allows.
+// await issues work as soon as there is a template other than the one that req names, or the work
+// that the caller has is much too easy for it. Keep-alive bytes go out meanwhile if beat allows.
 //
 // Before the first byte an error is returned as it comes. After it nothing but work can be said,
 // so trouble is waited out until the client leaves or the server stops.
@@ -24,9 +24,13 @@ func (s *Server) await(ctx context.Context, c *call, req gbt.TemplateRequest, be
 	if c.leave, err = s.waiters.enter(cancel); err != nil {
 		return nil, err
 	}
+	var early <-chan struct{}
+	if req.LongPollID != "" {
+		early = s.cfg.Desk.Harder(c.caller.account, req)
+	}
 	for {
 		turn, stop := beat.turn(ctx)
-		work, err := s.issue(turn, c, req)
+		work, err := s.issue(turn, c, req, early)
 		due := turn.Err() != nil
 		stop()
 		switch {
@@ -46,8 +50,8 @@ func (s *Server) await(ctx context.Context, c *call, req gbt.TemplateRequest, be
 	}
 }
 
-func (s *Server) issue(ctx context.Context, c *call, req gbt.TemplateRequest) (*gbt.Work, error) {
-	if err := s.cfg.Desk.Wait(ctx, req.LongPollID); err != nil {
+func (s *Server) issue(ctx context.Context, c *call, req gbt.TemplateRequest, early <-chan struct{}) (*gbt.Work, error) {
+	if err := s.cfg.Desk.Await(ctx, req.LongPollID, early); err != nil {
 		return nil, err
 	}
 	c.woken = time.Now()

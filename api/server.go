@@ -19,10 +19,13 @@ import (
 
 // Desk gives out work.
 type Desk interface {
-	// Wait returns when there is a template other than the one that longPollID names; an empty id
-	// names none. It fails with an error that matches gbt.ErrUnavailable if there will be none
-	// soon, or with ctx's.
-	Wait(ctx context.Context, longPollID string) error
+	// Await returns when there is a template other than the one that longPollID names, or any and
+	// early is closed; an empty id names none. It fails with an error that matches
+	// gbt.ErrUnavailable if there will be none soon, or with ctx's.
+	Await(ctx context.Context, longPollID string, early <-chan struct{}) error
+	// Harder returns a channel that is closed when the work that the caller has is much too easy for
+	// it; nil if that is not told.
+	Harder(account gbt.Account, req gbt.TemplateRequest) <-chan struct{}
 	// Issue makes work for an account from the template in force. Its error matches
 	// gbt.ErrUnavailable if there is none.
 	Issue(account gbt.Account, req gbt.TemplateRequest) (*gbt.Work, error)

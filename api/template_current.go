@@ -96,7 +96,7 @@ func (s *Server) withAccount(public []byte, who *caller) ([]byte, error) {
 		return nil, err
 	}
 	work, err := s.cfg.Desk.Issue(who.account, gbt.TemplateRequest{
-		Capabilities: mutations(), Rules: ruleNames(t), Difficulty: who.difficulty, UserAgent: who.userAgent,
+		Capabilities: mutations(), Rules: ruleNames(t), Worker: who.worker, Difficulty: who.difficulty, UserAgent: who.userAgent,
 	})
 	if err != nil {
 		return nil, err

@@ -28,6 +28,9 @@ type IssuerConfig struct {
 	// may ask for. The network target, where it is easier, goes before all of them: a block is
 	// always a share.
 	Share, Easiest, Hardest Target
+	// Auto picks the share target for who asks for none, in place of Share and within the same
+	// bounds; nil for Share. One that is a Retargeter has long polls answered early.
+	Auto Auto
 	// Expires is how long work may be submitted after it was issued, at most MaxExpires.
 	Expires time.Duration
 	// Grace is how long after a new block work on the one before still counts.
@@ -44,6 +47,22 @@ type IssuerConfig struct {
 	LongPollURI string
 	// Now is the clock. Required.
 	Now func() time.Time
+}
+
+// Auto picks share targets by what workers have proven that they can do.
+type Auto interface {
+	// Target returns the share target for work that is issued to a worker now.
+	Target(account, worker string) Target
+}
+
+// Retargeter is an Auto that tells when work is much too easy for who has it.
+type Retargeter interface {
+	Auto
+	// Issued returns what Target returned last for a worker.
+	Issued(account, worker string) Target
+	// Changed returns a channel that is closed as soon as a worker's target is so much harder than
+	// one that it has that the work is worth replacing; at once if it is already.
+	Changed(account, worker string, have Target) <-chan struct{}
 }
 
 // Server is one server of a logical service (BIP 23, Logical Services).
@@ -124,7 +143,7 @@ func (i *Issuer) Issue(account Account, req TemplateRequest) (*Work, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	now := i.cfg.Now()
-	target := i.target(t, &req)
+	target := i.target(t, account, &req)
 	tok := i.sealer.seal(terms{
 		offer: o, template: whole.mark(), issued: now, target: target, full: whole.Value, limits: given.limits, nonce: i.nonce.Add(1),
 	}, t.PreviousBlock, account)
@@ -171,15 +190,23 @@ func checkRules(t *Template, req *TemplateRequest) error {
 }
 
 // target picks the share target for a request and rounds it to what a token can carry.
-func (i *Issuer) target(t *Template, req *TemplateRequest) Target {
+func (i *Issuer) target(t *Template, account Account, req *TemplateRequest) Target {
 	target := i.cfg.Share
-	if req.Target != (Target{}) {
+	switch {
+	case req.Target != (Target{}):
 		target = req.Target
-	} else if req.Difficulty != 0 {
+	case req.Difficulty != 0:
 		if asked, err := TargetFromDifficulty(req.Difficulty); err == nil {
 			target = asked
 		}
+	case i.cfg.Auto != nil:
+		target = i.cfg.Auto.Target(account.Address, req.Worker)
 	}
+	return i.bounded(t, target)
+}
+
+// bounded keeps a share target within the operator's bounds and those of the network.
+func (i *Issuer) bounded(t *Template, target Target) Target {
 	if target.Cmp(i.cfg.Hardest) < 0 {
 		target = i.cfg.Hardest
 	}

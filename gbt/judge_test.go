@@ -309,7 +309,7 @@ func checkVerdict(t *testing.T, v Verdict, d *draft, w *Work) {
 	}
 	want := Share{
 		Hash: d.header.BlockHash(), PreviousBlock: w.Template.PreviousBlock, Height: 500, Account: d.account, Worker: "worker",
-		Target: w.Target, Time: time.Unix(startTime, 5), Block: v.Block, Value: w.Template.Value, Paid: w.Template.Value, Full: w.Template.Value, Transactions: 6,
+		Target: w.Target, Time: time.Unix(startTime, 5), Bits: w.Template.Bits, Block: v.Block, Value: w.Template.Value, Paid: w.Template.Value, Full: w.Template.Value, Transactions: 6,
 	}
 	if diff := cmp.Diff(want, v.Share); diff != "" || v.Hash != want.Hash {
 		t.Errorf("header %s, share: %s", v.Hash, diff)

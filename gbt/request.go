@@ -12,6 +12,9 @@ type TemplateRequest struct {
 	// MaxVersion is the highest block version the client supports (BIP 22, Template Tweaking); 0
 	// if it did not say.
 	MaxVersion int64
+	// Worker is the miner's name for the machine that asks, which is not part of the account; empty
+	// if it has none.
+	Worker string
 	// Target is the share target that the client desires (BIP 23, Basic Pool Extensions); zero if
 	// it did not say. It is honoured within the operator's bounds.
 	Target Target
@@ -31,3 +34,6 @@ type TemplateRequest struct {
 	// UserAgent is the client program's name for itself.
 	UserAgent string
 }
+
+// pinned reports whether the client has chosen its share target itself.
+func (r *TemplateRequest) pinned() bool { return r.Target != (Target{}) || r.Difficulty != 0 }

@@ -103,7 +103,7 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 		}
 	}
 	return Share{
-		Hash: c.hash, PreviousBlock: c.header.PrevBlock, Height: st.template.Height,
+		Hash: c.hash, PreviousBlock: c.header.PrevBlock, Height: st.template.Height, Bits: st.template.Bits,
 		Account: s.Account, Worker: s.Worker, Target: st.work.target, Time: s.Received,
 		Value: pay.claimed, Paid: pay.paid, Full: st.full(), Transactions: int(c.count),
 	}, nil

@@ -65,7 +65,8 @@ type Share struct {
 	Target Target
 	// Time is when the submission had arrived.
 	Time time.Time
-	// Block reports whether the hash meets the network target.
+	// Bits is the network target in compact form, and Block reports whether the hash meets it.
+	Bits  uint32
 	Block bool
 	// Value is what the coinbase pays in total, in satoshis.
 	Value int64

@@ -47,7 +47,9 @@ func (i *Intake) Submit(ctx context.Context, s gbt.Submission) gbt.Verdict {
 	v := i.cfg.Judge.Judge(ctx, s)
 	if v.Accepted() {
 		// A miner that hangs up after it has proven its work is credited all the same.
-		switch err := i.cfg.Recorder.Record(context.WithoutCancel(ctx), v.Share); {
+		share := v.Share
+		share.Block = share.Block && v.BlockReason == "" // one that the nodes refused is a share like any other
+		switch err := i.cfg.Recorder.Record(context.WithoutCancel(ctx), share); {
 		case errors.Is(err, ErrDuplicate):
 			v.Reason, v.Detail, v.Share = gbt.Duplicate, "this work was submitted before", gbt.Share{}
 		case err != nil:

@@ -17,16 +17,17 @@ import (
 // concurrent use.
 type board struct {
 	screen *screen
-	start  time.Time
-	mu     sync.Mutex
+	// names are what accounts are called.
+	names map[string]string
+	mu    sync.Mutex
 	// status and lastBlock are held by mu: the line at the bottom of a terminal, and when the
 	// last block was found.
 	status    string
 	lastBlock time.Time
 }
 
-func newBoard(s *screen, now time.Time) *board {
-	return &board{screen: s, start: now, lastBlock: now}
+func newBoard(s *screen, names map[string]string, now time.Time) *board {
+	return &board{screen: s, names: names, lastBlock: now}
 }
 
 // block prints a found block.
@@ -60,8 +61,8 @@ func (b *board) line(text string) {
 }
 
 // summary shows the shares so far.
-func (b *board) summary(workers []shares.WorkerTally, now time.Time) {
-	text := summarise(b.screen, workers, now.Sub(b.start))
+func (b *board) summary(accounts []shares.AccountStats) {
+	text := summarise(b.screen, accounts, b.names)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.screen.terminal {
@@ -82,43 +83,56 @@ func (b *board) done() {
 	b.status = ""
 }
 
-// summarise puts the tally of all workers on one line: shares, refusals by reason, each worker's
-// part and the hash rate that the shares prove.
-func summarise(s *screen, workers []shares.WorkerTally, elapsed time.Duration) string {
-	accepted, blocks, refused := 0, 0, make(map[gbt.Reason]int)
-	work := 0.0
-	for _, w := range workers {
-		accepted += w.Accepted
-		blocks += w.Blocks
-		proven, _ := w.Work.Float64()
-		work += proven
-		for reason, n := range w.Refused {
+// summarise puts what all accounts have in the ledger on one line: shares, refusals by reason, and each
+// account's part of the weight and hash rate over the last minute.
+func summarise(s *screen, accounts []shares.AccountStats, names map[string]string) string {
+	accepted, blocks, refused := int64(0), int64(0), make(map[gbt.Reason]int64)
+	weight, rate := 0.0, 0.0
+	for _, a := range accounts {
+		accepted += a.Accepted
+		blocks += a.Blocks
+		weight += float64(a.Weight)
+		rate += a.Rates[0]
+		for reason, n := range a.Refused {
 			refused[reason] += n
 		}
 	}
-	parts := make([]string, 0, len(workers)+3)
-	parts = append(parts, s.paint(cyan, "so far")+" "+count(blocks, "block")+", "+count(accepted, "share"))
-	for _, w := range workers {
-		proven, _ := w.Work.Float64()
-		parts = append(parts, fmt.Sprintf("%s %d (%.0f %%)", w.Worker, w.Accepted, 100*proven/max(work, 1)))
+	parts := make([]string, 0, len(accounts)+3)
+	parts = append(parts, s.paint(cyan, "ledger")+" "+count(blocks, "block")+", "+count(accepted, "share"))
+	for _, a := range slices.SortedFunc(slices.Values(accounts), func(a, b shares.AccountStats) int {
+		return strings.Compare(nameOf(a.Account, names), nameOf(b.Account, names))
+	}) {
+		parts = append(parts, fmt.Sprintf("%s %s (%.0f %%) %s", nameOf(a.Account, names), hashes(float64(a.Weight)*a.Unit.Hashes(1)),
+			100*float64(a.Weight)/max(weight, 1), hashRate(a.Rates[0])))
 	}
-	parts = append(parts, reasons(refused))
-	if elapsed >= time.Second {
-		parts = append(parts, hashRate(work/elapsed.Seconds()))
-	}
-	return strings.Join(parts, s.paint(dim, " · "))
+	return strings.Join(append(parts, reasons(refused), "pool "+hashRate(rate)), s.paint(dim, " · "))
 }
 
+// nameOf returns what the board calls an account.
+func nameOf(account string, names map[string]string) string {
+	if name, ok := names[account]; ok {
+		return name
+	}
+	const shown = 6
+	if len(account) <= 2*shown {
+		return account
+	}
+	return account[:shown] + "…" + account[len(account)-shown:]
+}
+
+// hashes writes an amount of work, as hashRate writes a rate.
+func hashes(n float64) string { return strings.TrimSuffix(hashRate(n), "/s") }
+
 // count puts a number before a noun.
-func count(n int, noun string) string {
+func count[N int | int64](n N, noun string) string {
 	if n != 1 {
 		noun += "s"
 	}
-	return strconv.Itoa(n) + " " + noun
+	return strconv.FormatInt(int64(n), 10) + " " + noun
 }
 
 // reasons lists why submissions were refused.
-func reasons(refused map[gbt.Reason]int) string {
+func reasons[N int | int64](refused map[gbt.Reason]N) string {
 	if len(refused) == 0 {
 		return "none refused"
 	}

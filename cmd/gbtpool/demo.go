@@ -22,15 +22,21 @@ import (
 	"github.com/gbtpool/gbtpool/internal/app"
 	"github.com/gbtpool/gbtpool/internal/devnet"
 	"github.com/gbtpool/gbtpool/internal/node"
+	"github.com/gbtpool/gbtpool/internal/redisstore"
 )
 
 const (
 	// demoBlockEvery is how long the demo's miners take for a block together, on average.
 	demoBlockEvery = 8 * time.Second
-	// demoShareEvery is how long they take for a share.
-	demoShareEvery = time.Second
+	// demoShareEvery is how long each takes for a share: often enough that a minute's shares tell its
+	// hash rate to a few parts in a hundred.
+	demoShareEvery = 40 * time.Millisecond
+	// hashesPerDifficulty is how many hashes a share of difficulty 1 takes on average.
+	hashesPerDifficulty = 1 << 32
 	// demoBlocks is how many blocks there are at the start: coinbases can be spent after 100.
 	demoBlocks = 120
+	// demoShown is how many accounts the board shows.
+	demoShown = 6
 	// demoTraffic is how many transactions come in a second.
 	demoTraffic = 5
 )
@@ -44,11 +50,23 @@ type demoCmd struct {
 type demoMiner struct {
 	name string
 	rate float64 // hashes per second
+	// address is whom it mines for.
+	address string
 }
 
-// demoMiners returns the miners, each faster than the one before.
-func demoMiners() []demoMiner {
-	return []demoMiner{{"alice", 50_000}, {"bob", 150_000}, {"carol", 300_000}}
+// demoMiners returns the miners, each faster than the one before, and their names by address.
+func demoMiners() ([]demoMiner, map[string]string, error) {
+	miners := []demoMiner{{"alice", 50_000, ""}, {"bob", 150_000, ""}, {"carol", 300_000, ""}}
+	names := make(map[string]string)
+	for i := range miners {
+		addr, err := madeUp()
+		if err != nil {
+			return nil, nil, err
+		}
+		miners[i].address = addr.EncodeAddress()
+		names[miners[i].address] = miners[i].name
+	}
+	return miners, names, nil
 }
 
 // demo is a running demo.
@@ -58,13 +76,17 @@ type demo struct {
 	gateway *app.App
 	board   *board
 	miners  []demoMiner
-	// address is whom all miners mine for; worker names tell them apart.
+	// address is what blocks pay, and who joins in may mine for.
 	address string
 }
 
 // Run implements the command. Ctrl-C is its normal end.
 func (c *demoCmd) Run(ctx context.Context, out, errs *screen) error {
-	d := &demo{miners: demoMiners(), board: newBoard(out, time.Now())}
+	miners, names, err := demoMiners()
+	if err != nil {
+		return err
+	}
+	d := &demo{miners: miners, board: newBoard(out, names, time.Now())}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w; choose another port with --listen 127.0.0.1:PORT", err)
@@ -74,8 +96,6 @@ func (c *demoCmd) Run(ctx context.Context, out, errs *screen) error {
 	}
 	d.welcome(out)
 	err = d.run(ctx)
-	d.board.done()
-	d.board.summary(d.gateway.Workers(), time.Now())
 	d.board.done()
 	return errors.Join(err, d.chain.Close())
 }
@@ -90,7 +110,7 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	share, err := targetFor(total * demoShareEvery.Seconds())
+	share, err := targetFor(total / float64(len(d.miners)) * demoShareEvery.Seconds())
 	if err != nil {
 		return err
 	}
@@ -102,18 +122,22 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 	if _, err := rand.Read(key); err != nil {
 		return fmt.Errorf("work key: %w", err)
 	}
-	easiest, err := gbt.TargetFromDifficulty(1e-6)
+	easiest, err := gbt.TargetFromDifficulty(1e-7)
 	if err != nil {
 		return err
 	}
 	if err := d.populate(ctx, block); err != nil {
 		return err
 	}
-	d.gateway, err = app.New(app.Config{
+	d.gateway, err = app.New(ctx, app.Config{
 		Chain: d.chain.Params(), Coinbaser: gbt.PayTo(script), Tag: "/gbtpool demo/", WorkKey: key,
 		Watch: node.SetConfig{Chain: "regtest", Nodes: []node.Node{d.chain}},
 		Share: share, Easiest: easiest, Hardest: block, Expires: 10 * time.Minute, Grace: 3 * time.Second,
-		Choice:   app.Choice{Transactions: true, Floor: 9000, Budget: gbt.DefaultBudget(), Memory: 64 << 20},
+		Choice: app.Choice{Transactions: true, Floor: 9000, Budget: gbt.DefaultBudget(), Memory: 64 << 20},
+		Ledger: app.Ledger{
+			Redis:   redisstore.Config{Prefix: "demo", Slow: 2 * time.Second},
+			Gateway: "demo", Multiple: 8, SpoolBytes: 64 << 20,
+		},
 		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(),
 		Verdicts: d.verdict, Log: log,
 	})
@@ -141,13 +165,9 @@ func (d *demo) populate(ctx context.Context, block gbt.Target) error {
 	return nil
 }
 
-// payout makes up an address for the demo's miners and returns its script.
+// payout makes up an address for the demo's blocks and returns its script.
 func (d *demo) payout() ([]byte, error) {
-	program := make([]byte, 20)
-	if _, err := rand.Read(program); err != nil {
-		return nil, err
-	}
-	addr, err := address.NewAddressWitnessPubKeyHash(program, &chaincfg.RegressionNetParams)
+	addr, err := madeUp()
 	if err != nil {
 		return nil, err
 	}
@@ -155,9 +175,17 @@ func (d *demo) payout() ([]byte, error) {
 	return txscript.PayToAddrScript(addr)
 }
 
+// madeUp makes up an address.
+func madeUp() (address.Address, error) {
+	program := make([]byte, 20)
+	if _, err := rand.Read(program); err != nil {
+		return nil, fmt.Errorf("address: %w", err)
+	}
+	return address.NewAddressWitnessPubKeyHash(program, &chaincfg.RegressionNetParams)
+}
+
 // targetFor returns the target that takes so many hashes on average.
 func targetFor(hashes float64) (gbt.Target, error) {
-	const hashesPerDifficulty = 1 << 32
 	return gbt.TargetFromDifficulty(hashes / hashesPerDifficulty)
 }
 
@@ -165,7 +193,8 @@ func targetFor(hashes float64) (gbt.Target, error) {
 func (d *demo) welcome(out *screen) {
 	url := d.gateway.URL()
 	out.printf("%s", version())
-	out.printf("A pool on a regtest chain of its own, all in this process. Shares are counted in memory and lost at the end.")
+	out.printf("A pool on a regtest chain of its own, all in this process.")
+	out.printf("%s", out.paint(dim, "Its share ledger is in memory, which is for trying out: it is lost at the end."))
 	out.printf("")
 	out.printf("  Miners   %s   user: <regtest address>.<worker>   password: x (or d=0.001)", out.paint(bold, url))
 	out.printf("  Look     curl -s -u %s.curl:x %s -d '%s'", d.address, url,
@@ -196,7 +225,7 @@ func (d *demo) run(ctx context.Context) error {
 // mine runs one miner against the gateway, over HTTP like any other.
 func (d *demo) mine(ctx context.Context, m demoMiner) error {
 	c, err := client.New(client.Config{
-		URL: d.gateway.URL(), User: d.address + "." + m.name, Password: "x", UserAgent: "gbtpool-demo",
+		URL: d.gateway.URL(), User: m.address + "." + m.name, Password: fmt.Sprintf("d=%g", m.rate*demoShareEvery.Seconds()/hashesPerDifficulty), UserAgent: "gbtpool-demo",
 	})
 	if err != nil {
 		return err
@@ -219,8 +248,14 @@ func (d *demo) report(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		select {
-		case now := <-ticker.C:
-			d.board.summary(d.gateway.Workers(), now)
+		case <-ticker.C:
+			accounts, err := d.gateway.Figures().Accounts(ctx, demoShown)
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+			if err == nil {
+				d.board.summary(accounts)
+			}
 		case <-ctx.Done():
 			return nil
 		}

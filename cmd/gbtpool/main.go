@@ -21,6 +21,7 @@ type cli struct {
 	Demo    demoCmd          `cmd:"" help:"Run a whole pool in this process: a chain, the gateway and miners. Nothing to install or configure."`
 	Serve   serveCmd         `cmd:"" help:"Serve miners from full nodes."`
 	Check   checkCmd         `cmd:"" help:"Check what serve needs, once; exit 0 if all is well."`
+	Ledger  ledgerCmd        `cmd:"" help:"Make, audit and read the share ledger."`
 	Mine    mineCmd          `cmd:"" help:"Mine on this computer's processor, through getblocktemplate."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

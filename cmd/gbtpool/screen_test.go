@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -64,11 +63,14 @@ func TestShowChecklist(t *testing.T) {
 	}
 }
 
-// tallies are what two workers have done.
-func tallies() []shares.WorkerTally {
-	return []shares.WorkerTally{
-		{Worker: "alice", Accepted: 1, Work: big.NewInt(1000), Blocks: 1},
-		{Worker: "bob", Accepted: 3, Work: big.NewInt(3000), Refused: map[gbt.Reason]int{gbt.StalePrevblk: 2, gbt.HighHash: 1}},
+// accounts are what two accounts have in a ledger.
+func accounts() []shares.AccountStats {
+	return []shares.AccountStats{
+		{Account: "bcrt1qsomebodyelsebob", Stats: shares.Stats{
+			Accepted: 3, Weight: 3000, Rates: [shares.SpanCount]float64{1500},
+			Refused: map[gbt.Reason]int64{gbt.StalePrevblk: 2, gbt.HighHash: 1},
+		}},
+		{Account: "a", Stats: shares.Stats{Accepted: 1, Weight: 500, Unit: 1, Blocks: 1, Rates: [shares.SpanCount]float64{500}}},
 	}
 }
 
@@ -78,11 +80,11 @@ func TestBoard(t *testing.T) {
 	share.Hash[31], share.Hash[27] = 0, 0xab
 
 	s, buf := paper(false)
-	b := newBoard(s, start)
-	b.summary(tallies(), start.Add(2*time.Second))
+	b := newBoard(s, map[string]string{"a": "alice"}, start)
+	b.summary(accounts())
 	b.block(share, "alice")
 	b.done()
-	want := `so far 1 block, 4 shares · alice 1 (25 %) · bob 3 (75 %) · refused 1 high-hash, 2 stale-prevblk · 2.00 kH/s
+	want := `ledger 1 block, 4 shares · alice 1.00 kH (14 %) 500 H/s · bcrt1q…lsebob 3.00 kH (86 %) 1.50 kH/s · refused 1 high-hash, 2 stale-prevblk · pool 2.00 kH/s
 03:04:17  block 121    alice     after  12.3s     7 transactions  pays 50.00000001 BTC  00000000ab0000000000…
 `
 	if diff := cmp.Diff(want, buf.String()); diff != "" {
@@ -91,12 +93,12 @@ func TestBoard(t *testing.T) {
 
 	// On a terminal the block goes above the summary, which stays at the bottom.
 	s, buf = paper(true)
-	b = newBoard(s, start)
-	b.summary(tallies(), start.Add(2*time.Second))
+	b = newBoard(s, map[string]string{"a": "alice"}, start)
+	b.summary(accounts())
 	b.block(share, "alice")
 	b.done()
 	out := buf.String()
-	if strings.Count(out, "so far") != 2 || !strings.HasSuffix(out, "2.00 kH/s\n") || strings.Count(out, "\n") != 2 {
+	if strings.Count(out, "ledger") != 2 || !strings.HasSuffix(out, "2.00 kH/s\n") || strings.Count(out, "\n") != 2 {
 		t.Errorf("the terminal gets %q", out)
 	}
 }

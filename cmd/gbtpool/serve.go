@@ -19,6 +19,7 @@ import (
 	"github.com/gbtpool/gbtpool/internal/app"
 	"github.com/gbtpool/gbtpool/internal/config"
 	"github.com/gbtpool/gbtpool/internal/node"
+	"github.com/gbtpool/gbtpool/internal/redisstore"
 )
 
 // settled is how long serve and check wait for all nodes before they print the checklist.
@@ -37,7 +38,7 @@ func (c *serveCmd) Run(ctx context.Context, out, errs *screen) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w; set listen to a free address and port", err)
 	}
-	gateway, err := buildGateway(&c.Pool, listener, filepath.Join(c.DataDir, "declared"), errs.logger(c.LogLevel))
+	gateway, err := buildGateway(ctx, &c.Pool, listener, filepath.Join(c.DataDir, "declared"), errs.logger(c.LogLevel))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -77,7 +78,7 @@ func (c *checkCmd) Run(ctx context.Context, out, _ *screen) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	gateway, err := buildGateway(&c.Pool, listener, "", slog.New(slog.DiscardHandler))
+	gateway, err := buildGateway(ctx, &c.Pool, listener, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -101,13 +102,17 @@ func (c *checkCmd) Run(ctx context.Context, out, _ *screen) error {
 }
 
 // buildGateway makes a gateway of a configuration. dir is where it keeps declared work; without one
-// it keeps none over a restart.
-func buildGateway(pool *config.Pool, listener net.Listener, dir string, log *slog.Logger) (*app.App, error) {
+// it keeps none over a restart, and its spool and name are for the moment.
+func buildGateway(ctx context.Context, pool *config.Pool, listener net.Listener, dir string, log *slog.Logger) (*app.App, error) {
 	settings, err := pool.Validate()
 	if err != nil {
 		return nil, err
 	}
 	if settings.WorkKey, err = pool.Key(); err != nil {
+		return nil, err
+	}
+	ledger, err := ledgerOf(pool, &settings, dir != "")
+	if err != nil {
 		return nil, err
 	}
 	limits := api.DefaultLimits()
@@ -116,6 +121,7 @@ func buildGateway(pool *config.Pool, listener net.Listener, dir string, log *slo
 		Chain: settings.Chain, Coinbaser: gbt.PayTo(settings.PayoutScript), Tag: pool.CoinbaseTag,
 		WorkKey: settings.WorkKey, Share: settings.Share, Easiest: settings.Easiest, Hardest: settings.Hardest,
 		Expires: pool.WorkExpires, Grace: pool.StaleGrace, Choice: choice(pool, &settings.Choice, dir), WorkerSeries: pool.WorkerMetrics,
+		Ledger: ledger, SharesPerMinute: pool.SharesPerMinute,
 		Listener: listener, KeepAlive: pool.KeepAlive, Limits: limits, Log: log,
 		Watch: node.SetConfig{
 			Chain: pool.Chain, WatchEvery: pool.NodePoll, CallTimeout: pool.NodeTimeout, LostAfter: pool.NodeLost,
@@ -127,7 +133,38 @@ func buildGateway(pool *config.Pool, listener net.Listener, dir string, log *slo
 			return nil, err
 		}
 	}
-	return app.New(cfg)
+	return app.New(ctx, cfg)
+}
+
+// ledgerOf returns where shares are recorded. Who only looks has a spool and a name for the moment.
+func ledgerOf(pool *config.Pool, s *config.Settings, records bool) (app.Ledger, error) {
+	l := app.Ledger{
+		Redis:     redisConfig(pool, s),
+		Ephemeral: pool.Ephemeral, Gateway: pool.GatewayName, Multiple: pool.WindowMultiple,
+		Spool: pool.SpoolDir, SpoolBytes: pool.SpoolBytes,
+	}
+	if l.Gateway == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return l, fmt.Errorf("gateway_name: %w", err)
+		}
+		l.Gateway = name
+	}
+	if l.Spool == "" {
+		l.Spool = filepath.Join(pool.DataDir, "spool")
+	}
+	if !records {
+		l.Gateway, l.Spool = fmt.Sprintf("%s check %d", l.Gateway, os.Getpid()), ""
+	}
+	if pool.Redis == "" {
+		l.Spool = "" // what is in memory is not to be mixed up with what was there before
+	}
+	return l, nil
+}
+
+// redisConfig returns where the ledger is.
+func redisConfig(pool *config.Pool, s *config.Settings) redisstore.Config {
+	return redisstore.Config{URL: pool.Redis, Password: s.RedisPassword, Prefix: pool.RedisPrefix, Slow: pool.RedisSlow}
 }
 
 // choice returns what the settings let miners choose.

@@ -24,6 +24,8 @@ const (
 	// patience is how long a request waits for a template while there is none: longer than a node
 	// takes to make one, shorter than any client waits for an answer.
 	patience = 10 * time.Second
+	// pacedWorkers is how many workers have share targets of their own remembered.
+	pacedWorkers = 100_000
 	// blockWait is how long a found block's submission waits for the nodes' answer.
 	blockWait = 15 * time.Second
 )
@@ -49,6 +51,13 @@ type Config struct {
 
 	// Choice is what miners may choose.
 	Choice Choice
+
+	// SharesPerMinute is how many shares each worker is aimed at sending, by share targets of its own
+	// within Easiest and Hardest; 0 gives everybody Share.
+	SharesPerMinute float64
+
+	// Ledger is where shares are recorded.
+	Ledger Ledger
 
 	// Listener is where miners are served. Required.
 	Listener net.Listener
@@ -82,15 +91,17 @@ type Choice struct {
 	Dir    string
 }
 
-// App is a gateway: nodes, feed, judge, tally and door.
+// App is a gateway: nodes, feed, judge, ledger and door.
 type App struct {
 	cfg    Config
 	store  *declared.Store // nil without a folder
 	nodes  *node.Set
 	feed   *gbt.Feed
 	issuer *gbt.Issuer
-	tally  *shares.Tally
-	door   *api.Server
+	books  *books
+	// vardiff picks share targets; nil if all have the same.
+	vardiff *shares.Vardiff
+	door    *api.Server
 }
 
 // desk is what the door needs to give out work.
@@ -99,17 +110,21 @@ type desk struct {
 	*gbt.Issuer
 }
 
-// New builds a gateway. Nothing runs before Run.
-func New(cfg Config) (*App, error) {
+// New builds a gateway and looks at its ledger. Nothing runs before Run.
+func New(ctx context.Context, cfg Config) (*App, error) {
 	if cfg.Listener == nil || cfg.Log == nil {
 		return nil, errors.New("app: Listener and Log are required")
 	}
-	a := &App{cfg: cfg, tally: shares.NewTally()}
+	a := &App{cfg: cfg}
 	if err := a.buildWork(); err != nil {
 		return nil, err
 	}
+	var err error
+	if a.books, err = openBooks(ctx, cfg.Ledger, cfg.Chain, cfg.Log.With("part", "ledger")); err != nil {
+		return nil, err
+	}
 	if err := a.buildDoor(); err != nil {
-		return nil, errors.Join(err, a.closeStore())
+		return nil, errors.Join(err, a.closeStore(), a.books.close())
 	}
 	return a, nil
 }
@@ -130,11 +145,21 @@ func (a *App) buildWork() error {
 	if err != nil {
 		return err
 	}
-	a.issuer, err = gbt.NewIssuer(gbt.IssuerConfig{
+	issue := gbt.IssuerConfig{
 		Feed: a.feed, Key: cfg.WorkKey, Share: cfg.Share, Easiest: cfg.Easiest, Hardest: cfg.Hardest,
 		Expires: cfg.Expires, Grace: cfg.Grace, Transactions: cfg.Choice.Transactions, Generation: cfg.Choice.Generation,
 		Clients: cfg.Choice.Clients, Servers: cfg.Choice.Servers, LongPollURI: cfg.Choice.LongPollURI, Now: time.Now,
-	})
+	}
+	if cfg.SharesPerMinute > 0 {
+		a.vardiff, err = shares.NewVardiff(shares.VardiffConfig{
+			PerMinute: cfg.SharesPerMinute, Start: cfg.Share, Easiest: cfg.Easiest, Hardest: cfg.Hardest, Most: pacedWorkers, Now: time.Now,
+		})
+		if err != nil {
+			return err
+		}
+		issue.Auto = a.vardiff
+	}
+	a.issuer, err = gbt.NewIssuer(issue)
 	return err
 }
 
@@ -168,7 +193,7 @@ func (a *App) buildDoor() error {
 	if err != nil {
 		return err
 	}
-	intake, err := shares.NewIntake(shares.IntakeConfig{Judge: judge, Recorder: a.tally})
+	intake, err := shares.NewIntake(shares.IntakeConfig{Judge: judge, Recorder: a.books.keeper})
 	if err != nil {
 		return err
 	}
@@ -182,7 +207,7 @@ func (a *App) buildDoor() error {
 		}
 	}
 	a.door, err = api.New(api.Config{
-		Desk: desk{a.feed, a.issuer}, Intake: observed{intake, cfg.Verdicts}, Proposer: judge,
+		Desk: desk{a.feed, a.issuer}, Intake: observed{intake, a.vardiff, cfg.Verdicts}, Proposer: judge,
 		BestChain: bestChain{nodes: a.nodes, feed: a.feed, chain: cfg.Watch.Chain},
 		Chain:     cfg.Chain, Ready: a.ready, Registry: registry, WorkerSeries: cfg.WorkerSeries, Log: cfg.Log.With("part", "door"),
 		Listener: cfg.Listener, KeepAlive: cfg.KeepAlive, Limits: cfg.Limits,
@@ -190,15 +215,20 @@ func (a *App) buildDoor() error {
 	return err
 }
 
-// observed tells a listener about each verdict.
+// observed tells a listener about each verdict, and what paces the workers about each credited share.
 type observed struct {
 	api.Intake
-	listen func(gbt.Submission, gbt.Verdict)
+	vardiff *shares.Vardiff
+	listen  func(gbt.Submission, gbt.Verdict)
 }
 
 // Submit implements api.Intake.
 func (o observed) Submit(ctx context.Context, s gbt.Submission) gbt.Verdict {
 	v := o.Intake.Submit(ctx, s)
+	if o.vardiff != nil && v.Accepted() {
+		// What the target was worth, not what the block pays: it is the pace that counts.
+		o.vardiff.Accepted(v.Share.Account.Address, v.Share.Worker, v.Share.Target.Work(), v.Share.Time)
+	}
 	if o.listen != nil {
 		o.listen(s, v)
 	}
@@ -213,6 +243,7 @@ func (a *App) Run(ctx context.Context) error {
 	carriers, carry := errgroup.WithContext(carry)
 	servers, ctx := errgroup.WithContext(ctx)
 	carriers.Go(func() error { return a.nodes.Run(carry) })
+	carriers.Go(func() error { return a.books.run(carry, a.height) })
 	for _, run := range a.cfg.Beside {
 		carriers.Go(func() error { return run(carry) })
 	}
@@ -228,7 +259,7 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	err := servers.Wait()
 	stop()
-	return errors.Join(err, carriers.Wait(), a.closeStore())
+	return errors.Join(err, carriers.Wait(), a.closeStore(), a.books.close())
 }
 
 // closeStore lets go of the folder of declared work.
@@ -239,8 +270,17 @@ func (a *App) closeStore() error {
 	return a.store.Close()
 }
 
-// Workers returns what each worker has done since the start.
-func (a *App) Workers() []shares.WorkerTally { return a.tally.Workers() }
+// height returns the height of the block that is worked on, and its network target.
+func (a *App) height() (int32, gbt.Target, error) {
+	t, err := a.feed.Current()
+	if err != nil {
+		return 0, gbt.Target{}, err
+	}
+	return t.Height, t.NetworkTarget, nil
+}
+
+// Figures tells how the pool, its accounts and their workers do, from the ledger.
+func (a *App) Figures() shares.Figures { return a.books.ledger }
 
 // Template returns the template in force, or an error that matches gbt.ErrUnavailable.
 func (a *App) Template() (*gbt.Template, error) { return a.feed.Current() }

@@ -19,6 +19,7 @@ import (
 	"github.com/gbtpool/gbtpool/internal/app"
 	"github.com/gbtpool/gbtpool/internal/devnet"
 	"github.com/gbtpool/gbtpool/internal/node"
+	"github.com/gbtpool/gbtpool/internal/redisstore"
 )
 
 const miner = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
@@ -67,6 +68,7 @@ func configure(t *testing.T, chain *devnet.Chain, choice app.Choice) app.Config 
 		Chain: chain.Params(), Coinbaser: gbt.PayTo{txscript.OP_TRUE}, Tag: "/test/", WorkKey: make([]byte, 32),
 		Watch: node.SetConfig{Chain: "regtest", Nodes: []node.Node{chain}, WatchEvery: 50 * time.Millisecond},
 		Share: easiest, Easiest: easiest, Hardest: easiest, Expires: time.Minute, Choice: choice,
+		Ledger:   app.Ledger{Redis: redisstore.Config{Prefix: "test", Slow: 5 * time.Second}, Gateway: "test", Multiple: 8, SpoolBytes: 64 << 20},
 		Listener: listener, Limits: limits, Log: slog.New(slog.DiscardHandler),
 	}
 }
@@ -74,7 +76,7 @@ func configure(t *testing.T, chain *devnet.Chain, choice app.Choice) app.Config 
 // serve runs a gateway until the test ends or stop is called.
 func serve(t *testing.T, chain *devnet.Chain, choice app.Choice) *pool {
 	t.Helper()
-	a, err := app.New(configure(t, chain, choice))
+	a, err := app.New(t.Context(), configure(t, chain, choice))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,12 +199,12 @@ func TestMine(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	account, workers, err := p.Figures().Account(t.Context(), miner)
+	if err != nil || account.Blocks < 5 || len(workers) != 1 || workers[0].Worker != "rig" || workers[0].Blocks != account.Blocks {
+		t.Errorf("credited are %+v, %+v (%v), want five blocks of %s.rig", account, workers, err, miner)
+	}
 	if err := p.stop(); err != nil {
 		t.Fatal(err)
-	}
-	workers := p.Workers()
-	if len(workers) != 1 || workers[0].Worker != "rig" || workers[0].Address != miner || workers[0].Blocks < 5 {
-		t.Errorf("credited are %+v, want five blocks of %s.rig", workers, miner)
 	}
 }
 

@@ -43,7 +43,7 @@ func (b bestChain) MiningInfo(context.Context) (api.MiningInfo, error) {
 // ready looks at what miners need, for /readyz.
 func (a *App) ready(context.Context) []api.Check {
 	_, err := a.feed.Current()
-	return []api.Check{{Name: "nodes", Err: a.nodes.Healthy()}, {Name: "template", Err: err}}
+	return append(a.books.checks(), api.Check{Name: "nodes", Err: a.nodes.Healthy()}, api.Check{Name: "template", Err: err})
 }
 
 // nodeCollector tells Prometheus how each node does, when asked.

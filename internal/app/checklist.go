@@ -52,7 +52,7 @@ func (a *App) Settled(ctx context.Context) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
 	for {
-		settled := a.nodes.Healthy() == nil
+		settled := a.nodes.Healthy() == nil && a.books.keeper.Status().Away == nil
 		for _, st := range a.nodes.Status() {
 			settled = settled && st.State != node.Starting
 		}
@@ -74,10 +74,7 @@ func (a *App) Checklist(ctx context.Context) Checklist {
 	for _, st := range a.nodes.Status() {
 		list = append(list, a.nodeItem(st))
 	}
-	return append(list, a.notifyItem(), a.templateItem(ctx), Item{
-		Name: "shares", Mark: Notice,
-		Text: "are counted in memory and lost when the program stops",
-	})
+	return append(list, a.notifyItem(), a.templateItem(ctx), a.books.item())
 }
 
 func (a *App) nodeItem(st node.Status) Item {

@@ -183,8 +183,8 @@ func TestDeclaredOverRestart(t *testing.T) {
 			if best != block.Header.BlockHash() {
 				t.Fatalf("the best block is %s, want %s", best, block.Header.BlockHash())
 			}
-			if workers := p.Workers(); len(workers) != 1 || workers[0].Blocks != 1 {
-				t.Errorf("credited are %+v, want a block", workers)
+			if pool, err := p.Figures().Pool(t.Context()); err != nil || pool.Blocks != 1 {
+				t.Errorf("credited are %+v (%v), want a block", pool, err)
 			}
 			// What was left out waits on; what was chosen does not.
 			waitFor(t, "the next template", func() bool {
@@ -268,7 +268,7 @@ func TestOneFolderEach(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if _, err := app.New(second); err == nil || !strings.Contains(err.Error(), "data_dir") {
+	if _, err := app.New(t.Context(), second); err == nil || !strings.Contains(err.Error(), "data_dir") {
 		t.Fatalf("a second gateway on one folder: %v, want the setting to change", err)
 	}
 	// One that cannot be built lets go of the folder.
@@ -277,7 +277,7 @@ func TestOneFolderEach(t *testing.T) {
 	}
 	broken := second
 	broken.KeepAlive = -1
-	if _, err := app.New(broken); err == nil {
+	if _, err := app.New(t.Context(), broken); err == nil {
 		t.Fatal("a gateway with a negative interval is built")
 	}
 	serve(t, chain, choosing(dir))

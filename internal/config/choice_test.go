@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	nodesAndAddress = "chain: main\npayout_address: bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\nnodes: [\"http://127.0.0.1:8332\"]\n"
+	nodesAndAddress = "chain: main\npayout_address: bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4\nnodes: [\"http://127.0.0.1:8332\"]\nredis: redis://127.0.0.1:6379/0\n"
 	oneID           = "00000000000000000000000000000000000000000000000000000000000000aa"
 )
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/address/v2"
@@ -11,6 +13,7 @@ import (
 	"github.com/btcsuite/btcd/txscript/v2"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // Pool is the configuration of a gateway. Its tags are read by kong.
@@ -22,6 +25,16 @@ type Pool struct {
 	DataDir       string `default:"~/.gbtpool" type:"path" help:"Folder for what outlives a restart: the key that issued work is authenticated with."`
 	WorkKeyFile   string `placeholder:"FILE" type:"path" help:"File with that key, the same on all gateways of a pool (default work.key in the data folder, made when missing)."`
 
+	Redis             string        `placeholder:"URL" help:"Redis that holds the share ledger: redis://HOST:PORT/DB, redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB or redis+cluster://HOST:PORT,HOST:PORT; rediss for TLS."`
+	RedisPasswordFile string        `placeholder:"FILE" type:"path" help:"File with its password."`
+	RedisPrefix       string        `default:"gbtpool" help:"What the names of all keys begin with: one for each pool on a Redis."`
+	RedisSlow         time.Duration `default:"2s" help:"How long a write may take before shares go to the spool."`
+	Ephemeral         bool          `help:"Try out: take a Redis that may lose shares, or keep them in memory if none is named."`
+	GatewayName       string        `placeholder:"NAME" help:"Name of this gateway, unlike that of any other of the pool (default the host name)."`
+	WindowMultiple    int64         `default:"8" help:"How many network difficulties of shares a found block pays."`
+	SpoolDir          string        `placeholder:"DIR" type:"path" help:"Folder for shares that wait for Redis (default spool in the data folder)."`
+	SpoolBytes        int64         `default:"1073741824" help:"How many bytes that folder may take."`
+
 	Listen       string        `default:"127.0.0.1:9332" help:"Address and port to serve miners on."`
 	KeepAlive    time.Duration `default:"30s" help:"Interval of the bytes that keep idle proxies from cutting long polls; 0 for none."`
 	MaxConns     int           `default:"20000" help:"Most connections at a time."`
@@ -30,6 +43,7 @@ type Pool struct {
 	ShareDifficulty    float64       `default:"1" help:"Share difficulty for miners who ask for none."`
 	MinShareDifficulty float64       `default:"0.001" help:"Lowest share difficulty that a miner may ask for."`
 	MaxShareDifficulty float64       `default:"1000000000000" help:"Highest share difficulty that a miner may ask for."`
+	SharesPerMinute    float64       `default:"6" help:"How many shares a minute each worker is aimed at sending, by a share difficulty of its own; 0 gives all who ask for none share_difficulty."`
 	WorkExpires        time.Duration `default:"10m" help:"How long work may be submitted after it was issued."`
 	StaleGrace         time.Duration `default:"3s" help:"How long after a new block work on the one before still counts."`
 
@@ -66,6 +80,8 @@ type Settings struct {
 	WorkKey []byte
 	// Choice is what miners may choose.
 	Choice Choice
+	// RedisPassword is what redis_password_file holds.
+	RedisPassword string
 }
 
 // Validate checks the configuration and converts it, all but the key, which Key reads. The error
@@ -98,6 +114,7 @@ func (p *Pool) Validate() (Settings, error) {
 		fault("listen", "%w; want an address and port such as 0.0.0.0:9332", err)
 	}
 	faults = append(faults, p.setTargets(&s)...)
+	faults = append(faults, p.setLedger(&s)...)
 	faults = append(faults, p.setChoice(&s.Choice)...)
 	for setting, d := range map[string]time.Duration{
 		"work_expires": p.WorkExpires, "node_timeout": p.NodeTimeout, "node_poll": p.NodePoll, "node_lost": p.NodeLost,
@@ -108,6 +125,9 @@ func (p *Pool) Validate() (Settings, error) {
 	}
 	if p.WorkExpires > gbt.MaxExpires {
 		fault("work_expires", "%s is longer than clients can tell: at most %s", p.WorkExpires, gbt.MaxExpires)
+	}
+	if !(p.SharesPerMinute >= 0 && p.SharesPerMinute <= maxPace) {
+		fault("shares_per_minute", "%g is not from 0 to %d", p.SharesPerMinute, maxPace)
 	}
 	if p.KeepAlive < 0 || p.StaleGrace < 0 {
 		fault("keep_alive, stale_grace", "must not be negative")
@@ -141,6 +161,50 @@ func (p *Pool) setTargets(s *Settings) []error {
 			p.ShareDifficulty, p.MinShareDifficulty, p.MaxShareDifficulty))
 	}
 	return faults
+}
+
+// maxPace is the most shares a minute that workers are aimed at.
+const maxPace = 6000
+
+// minSpool is the least room that a spool works with, in bytes.
+const minSpool = 16 << 20
+
+// setLedger checks where shares are recorded.
+func (p *Pool) setLedger(s *Settings) []error {
+	var faults []error
+	if p.Redis == "" && !p.Ephemeral {
+		faults = append(faults, errors.New("redis: name the Redis that holds the share ledger, or set ephemeral to try out with shares in memory"))
+	}
+	var err error
+	if s.RedisPassword, err = Password(p.RedisPasswordFile); err != nil {
+		faults = append(faults, fmt.Errorf("redis_password_file: %w", err))
+	}
+	if p.RedisSlow < time.Millisecond {
+		faults = append(faults, fmt.Errorf("redis_slow: %s is too short", p.RedisSlow))
+	}
+	if p.RedisPrefix == "" || strings.ContainsAny(p.RedisPrefix, "{}") {
+		faults = append(faults, fmt.Errorf("redis_prefix: %q must be text without braces", p.RedisPrefix))
+	}
+	if p.WindowMultiple < 1 || p.WindowMultiple > 8 {
+		faults = append(faults, fmt.Errorf("window_multiple: %d is not from 1 to 8", p.WindowMultiple))
+	}
+	if p.SpoolBytes < minSpool {
+		faults = append(faults, fmt.Errorf("spool_bytes: %d is less than %d", p.SpoolBytes, minSpool))
+	}
+	// A share has to weigh something.
+	if easiest := shares.UnitOf(s.Chain).Easiest(); s.Easiest.Cmp(easiest) > 0 {
+		s.Easiest = easiest
+	}
+	return faults
+}
+
+// Password reads a password file, all but the end of its line. No name stands for no password.
+func Password(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	return strings.TrimRight(string(text), "\r\n"), err
 }
 
 // ChainParams returns the parameters of a chain by Bitcoin Core's name for it, or simnet.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // command is the shape that commands with a configuration have.
@@ -125,7 +128,7 @@ func TestBadFile(t *testing.T) {
 // good returns a valid configuration.
 func good(t *testing.T) Pool {
 	t.Helper()
-	p, err := parse(t, "", nil, "--chain", "regtest", "--nodes", "http://127.0.0.1:1",
+	p, err := parse(t, "", nil, "--chain", "regtest", "--nodes", "http://127.0.0.1:1", "--redis", "redis://127.0.0.1:6379/0",
 		"--payout-address", "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "--data-dir", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -165,6 +168,17 @@ func TestValidate(t *testing.T) {
 		"user alone":          {func(p *Pool) { p.Nodes[0].User = "u" }, "belong together"},
 		"cookie and user":     {func(p *Pool) { p.Nodes[0].User, p.Nodes[0].CookieFile = "u", "c" }, "either"},
 		"certificate on http": {func(p *Pool) { p.Nodes[0].CAFile = "c" }, "https"},
+		"negative pace":       {func(p *Pool) { p.SharesPerMinute = -1 }, "shares_per_minute"},
+		"frantic pace":        {func(p *Pool) { p.SharesPerMinute = 1e6 }, "shares_per_minute"},
+		"no pace at all":      {func(p *Pool) { p.SharesPerMinute = math.NaN() }, "shares_per_minute"},
+		"no ledger":           {func(p *Pool) { p.Redis = "" }, "redis"},
+		"instant redis":       {func(p *Pool) { p.RedisSlow = 0 }, "redis_slow"},
+		"no prefix":           {func(p *Pool) { p.RedisPrefix = "" }, "redis_prefix"},
+		"braces in prefix":    {func(p *Pool) { p.RedisPrefix = "{a}" }, "redis_prefix"},
+		"no password file":    {func(p *Pool) { p.RedisPasswordFile = "/nowhere/at/all" }, "redis_password_file"},
+		"no window":           {func(p *Pool) { p.WindowMultiple = 0 }, "window_multiple"},
+		"long window":         {func(p *Pool) { p.WindowMultiple = 9 }, "window_multiple"},
+		"tiny spool":          {func(p *Pool) { p.SpoolBytes = 1 << 20 }, "spool_bytes"},
 		"zmq not tcp":         {func(p *Pool) { p.Nodes[0].ZMQ = "127.0.0.1:2" }, "zmq"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,6 +192,28 @@ func TestValidate(t *testing.T) {
 				t.Error("the error gives a password away")
 			}
 		})
+	}
+}
+
+// TestEasiestWeighsSomething keeps shares out that would count nothing.
+func TestEasiestWeighsSomething(t *testing.T) {
+	p := good(t)
+	p.Chain, p.PayoutAddress, p.MinShareDifficulty = "main", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", 0.001
+	s, err := p.Validate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	weight, err := shares.UnitOf(s.Chain).Weight(s.Easiest.Work())
+	if err != nil || weight != 1 {
+		t.Errorf("the easiest share weighs %d (%v), want 1", weight, err)
+	}
+}
+
+func TestEphemeralNeedsNoRedis(t *testing.T) {
+	p := good(t)
+	p.Redis, p.Ephemeral = "", true
+	if _, err := p.Validate(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -110,6 +110,9 @@ func (l *Ledger) ID() string {
 	return ""
 }
 
+// Unit returns what its weights count in.
+func (l *Ledger) Unit() shares.Unit { return l.cfg.Unit }
+
 // of returns the partition of an account.
 func (o *opened) of(account string) (int, part) {
 	p := partitionOf(account, o.Partitions)

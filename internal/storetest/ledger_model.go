@@ -120,7 +120,7 @@ func (m *machine) duplicate(r *rapid.T) {
 }
 
 func (m *machine) block(r *rapid.T) {
-	m.put(r, foundBy(m.one(r), shares.Weight(rapid.Int64Range(0, 300).Draw(r, "window"))))
+	m.put(r, foundBy(m.one(r), shares.Weight(rapid.Int64Range(0, 50).Draw(r, "window"))))
 	m.blocks = append(m.blocks, len(m.all)-1)
 }
 

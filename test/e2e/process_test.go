@@ -187,7 +187,11 @@ func configure(t *testing.T, lines string, nodes ...*btcdnode.Node) (path, liste
 	var text strings.Builder
 	fmt.Fprintf(&text, "chain: %s\npayout_address: %s\nlisten: %s\ndata_dir: %s\n",
 		nodes[0].Params().Name, payout(t, nodes[0].Params()), listen, filepath.Join(dir, "data"))
-	fmt.Fprintf(&text, "min_share_difficulty: 1e-9\nshare_difficulty: 1e-9\nnode_poll: 100ms\n%snodes:\n", lines)
+	fmt.Fprintf(&text, "min_share_difficulty: 1e-9\nshare_difficulty: 1e-9\nnode_poll: 100ms\n%s", lines)
+	if !strings.Contains(lines, "redis:") {
+		text.WriteString("ephemeral: true\n")
+	}
+	text.WriteString("nodes:\n")
 	for i, n := range nodes {
 		password := filepath.Join(dir, fmt.Sprintf("password%d", i))
 		if err := os.WriteFile(password, []byte(n.Password+"\n"), 0o600); err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/gbtpool/gbtpool/internal/app"
 	"github.com/gbtpool/gbtpool/internal/devnet"
 	"github.com/gbtpool/gbtpool/internal/node"
+	"github.com/gbtpool/gbtpool/internal/redisstore"
 )
 
 // miner is who the programs mine for, and patience how long tests wait for what must come.
@@ -185,7 +186,7 @@ func (g *gateway) launch() *app.App {
 	must(t, err)
 	limits := api.DefaultLimits()
 	limits.Drain = time.Second
-	a, err := app.New(app.Config{
+	a, err := app.New(t.Context(), app.Config{
 		Chain: g.node.Params(), Coinbaser: gbt.PayTo{txscript.OP_TRUE}, Tag: "/field/", WorkKey: bytes.Repeat([]byte{7}, 32),
 		Watch: node.SetConfig{
 			Chain: "regtest", Nodes: []node.Node{g.node}, WatchEvery: 20 * time.Millisecond,
@@ -195,6 +196,7 @@ func (g *gateway) launch() *app.App {
 			Checks: 100, Bytes: 100_000_000, Newcomers: 100, Parallel: 1,
 		}, Memory: 10_000_000},
 		Share: share, Easiest: share, Hardest: hard, Expires: 10 * time.Minute, Grace: 0,
+		Ledger:   app.Ledger{Redis: redisstore.Config{Prefix: "field", Slow: 5 * time.Second}, Gateway: "field", Multiple: 8, SpoolBytes: 64 << 20},
 		Listener: listener, KeepAlive: 100 * time.Millisecond, Limits: limits,
 		Log: slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

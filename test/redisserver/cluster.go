@@ -1,79 +1,85 @@
 package redisserver
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // slots is how many hash slots a cluster has.
 const slots = 16384
 
-// Cluster is some servers that share the slots.
-type Cluster struct{ Servers []*Server }
+// Cluster is some servers that share the slots, a like number each in the order of Servers.
+type Cluster struct {
+	// Servers are its masters; it has no replicas.
+	Servers []*Server
+
+	tb testing.TB
+}
 
 // NewCluster starts a cluster of so many masters and waits until all of them serve.
 func NewCluster(tb testing.TB, masters int) *Cluster {
 	tb.Helper()
-	c := new(Cluster)
+	c := &Cluster{tb: tb}
 	for range masters {
 		c.Servers = append(c.Servers, New(tb, Config{Args: []string{
 			"cluster-enabled yes", "cluster-node-timeout 2000", "cluster-require-full-coverage yes",
 		}}))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	host, port := split(c.Servers[0].Addr)
+	host, port := split(tb, c.Servers[0].Addr)
 	for i, s := range c.Servers {
 		first, last := i*slots/masters, (i+1)*slots/masters-1
-		commands := [][]any{{"CLUSTER", "ADDSLOTSRANGE", first, last}, {"CLUSTER", "SET-CONFIG-EPOCH", i + 1}}
+		s.do("CLUSTER", "ADDSLOTSRANGE", first, last)
+		s.do("CLUSTER", "SET-CONFIG-EPOCH", i+1)
 		if i > 0 {
-			commands = append(commands, []any{"CLUSTER", "MEET", host, port})
-		}
-		for _, command := range commands {
-			s.do(ctx, tb, command...)
+			s.do("CLUSTER", "MEET", host, port)
 		}
 	}
-	for _, s := range c.Servers {
-		for !strings.Contains(s.do(ctx, tb, "CLUSTER", "INFO"), "cluster_state:ok") ||
-			strings.Count(s.do(ctx, tb, "CLUSTER", "NODES"), "connected") != masters ||
-			strings.Count(s.do(ctx, tb, "CLUSTER", "SLOTS"), s.host()) < masters {
-			select {
-			case <-ctx.Done():
-				tb.Fatalf("redisserver: the cluster does not come up: %s", s.do(context.Background(), tb, "CLUSTER", "NODES"))
-			case <-time.After(interval):
-			}
-		}
-	}
+	c.Await()
 	return c
 }
 
-// URL is where the cluster is.
-func (c *Cluster) URL() string {
-	addrs := make([]string, len(c.Servers))
-	for i, s := range c.Servers {
-		addrs[i] = s.Addr
+// Await waits until every server serves and knows all the others, as after one was away.
+func (c *Cluster) Await() {
+	c.tb.Helper()
+	for _, s := range c.Servers {
+		await(c.tb, "the cluster at "+s.Addr, func() (bool, error) { return s.serves(c.Servers) })
 	}
-	return "redis+cluster://" + strings.Join(addrs, ",")
 }
 
-func (s *Server) host() string {
-	host, _ := split(s.Addr)
-	return host
-}
-
-// do runs one command.
-func (s *Server) do(ctx context.Context, tb testing.TB, command ...any) string {
-	tb.Helper()
-	client := redis.NewClient(&redis.Options{Addr: s.Addr})
-	defer client.Close() //nolint:errcheck // nothing is kept in it
-	v, err := client.Do(ctx, command...).Result()
+// serves reports whether a server sees its cluster whole.
+func (s *Server) serves(all []*Server) (bool, error) {
+	info, err := s.try("CLUSTER", "INFO")
 	if err != nil {
-		tb.Fatalf("redisserver: %v: %v", command, err)
+		return false, err
 	}
-	return fmt.Sprint(v)
+	nodes, err := s.try("CLUSTER", "NODES")
+	if err != nil {
+		return false, err
+	}
+	table, err := s.try("CLUSTER", "SLOTS")
+	if err != nil {
+		return false, err
+	}
+	ok := strings.Contains(info, "cluster_state:ok") && strings.Count(nodes, " connected") == len(all) &&
+		!strings.Contains(nodes, "fail")
+	for _, other := range all {
+		host, port := split(s.tb, other.Addr)
+		ok = ok && strings.Contains(table, host+" "+port)
+	}
+	if !ok {
+		return false, fmt.Errorf("it says\n%s\n%s", info, nodes)
+	}
+	return true, nil
+}
+
+// URL is where the cluster is, as redis+cluster://HOST:PORT,HOST:PORT.
+func (c *Cluster) URL() string { return "redis+cluster://" + addresses(c.Servers) }
+
+func addresses(servers []*Server) string {
+	out := make([]string, len(servers))
+	for i, s := range servers {
+		out[i] = s.Addr
+	}
+	return strings.Join(out, ",")
 }

@@ -1,10 +1,10 @@
 package redisserver
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,142 +26,161 @@ const (
 	tries = 5
 )
 
-// Config says how a server runs. Its zero value is one that a ledger may be kept on.
+// Config says how a server runs. Its zero value is one that a ledger may be kept on: an append-only
+// file that is always synced, and nothing is evicted.
 type Config struct {
-	// Args are further lines of redis.conf, which go before the usual ones.
+	// Args are further lines of redis.conf, such as "appendfsync everysec" or "maxmemory 4mb". They
+	// come after the usual ones, and the last line counts.
 	Args []string
+	// Password is what clients must log in with, as the default user; empty for none. URL has it.
+	Password string
+
+	// sentinel makes a sentinel of it, whose redis.conf is Args.
+	sentinel bool
 }
 
 // Server is a redis-server process, or its folder and port while it is stopped. Its methods end the
 // test on failure and are for the test's goroutine alone.
 type Server struct {
-	// Addr is HOST:PORT.
+	// Addr is HOST:PORT. It stays the same for life.
 	Addr string
 
 	tb   testing.TB
 	cfg  Config
 	dir  string
-	cmd  *exec.Cmd
-	done chan struct{}
-	log  *bytes.Buffer
+	proc *process // nil while it is stopped
 }
 
-// New starts a server with an append-only file that is always synced. It is killed when the test
-// ends; if the test has failed, the end of its log goes to the test's.
+// New starts a server and waits until it answers. It is killed when the test ends; if the test has
+// failed, the end of its log goes to the test's.
 func New(tb testing.TB, cfg Config) *Server {
 	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		tb.Fatalf("redisserver: redis-server is needed to test with, install it: %v", err)
+		tb.Fatalf("redisserver: the tests need redis-server 7 in PATH (Debian's package redis-server): %v", err)
 	}
 	s := &Server{tb: tb, cfg: cfg, dir: tb.TempDir()}
-	tb.Cleanup(func() {
-		s.Kill()
-		if tb.Failed() && s.log != nil {
-			text := s.log.Bytes()
-			tb.Logf("redis-server %s:\n%s", s.Addr, text[max(0, len(text)-4000):])
-		}
-	})
+	tb.Cleanup(s.cleanUp)
 	for try := 1; ; try++ {
 		s.Addr = freeAddr(tb)
+		s.configure()
 		err := s.start()
 		if err == nil {
 			return s
 		}
-		s.Kill()
-		if try == tries {
-			tb.Fatalf("redisserver: %v\n%s", err, s.log)
+		if !errors.Is(err, errEnded) || try == tries {
+			tb.Fatalf("redisserver: %v\n%s", err, s.Log())
 		}
 	}
 }
 
-// freeAddr finds a port whose cluster bus port, 10000 above, exists too.
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	for {
-		l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatalf("redisserver: %v", err)
-		}
-		addr := l.Addr().String()
-		if err := l.Close(); err != nil {
-			tb.Fatalf("redisserver: %v", err)
-		}
-		if _, port := split(addr); port+10000 < 65536 {
-			return addr
-		}
+// configure writes redis.conf, once: sentinels change their own and that of the servers they watch.
+func (s *Server) configure() {
+	s.tb.Helper()
+	host, port := split(s.tb, s.Addr)
+	lines := []string{"bind " + host, "port " + port, "dir " + s.data()}
+	if !s.cfg.sentinel {
+		lines = append(lines, `save ""`, "appendonly yes", "appendfsync always", "maxmemory-policy noeviction",
+			// Not with the data: a server that is wiped stays in its cluster.
+			"cluster-config-file "+filepath.Join(s.dir, "nodes.conf"))
 	}
+	if s.cfg.Password != "" {
+		lines = append(lines, "requirepass "+strconv.Quote(s.cfg.Password), "masterauth "+strconv.Quote(s.cfg.Password))
+	}
+	text := strings.Join(append(lines, s.cfg.Args...), "\n") + "\n"
+	s.check(os.MkdirAll(s.data(), 0o700))
+	s.check(os.WriteFile(s.conf(), []byte(text), 0o600))
 }
 
-func split(addr string) (host string, port int) {
-	host, text, _ := strings.Cut(addr, ":")
-	port, _ = strconv.Atoi(text) // what a listener says is a number
-	return host, port
-}
+// errEnded is a server that ended before it answered, as it does when its port is taken.
+var errEnded = errors.New("redis-server ended at its start")
 
-// start starts the process and waits until it answers.
+// start starts the process and waits until it answers. If it does not, it is killed.
 func (s *Server) start() error {
-	host, port := split(s.Addr)
-	var conf strings.Builder
-	for _, line := range append([]string{
-		"bind " + host, fmt.Sprint("port ", port), "dir " + s.dir, "daemonize no", "save \"\"",
-		"appendonly yes", "appendfsync always", "maxmemory-policy noeviction",
-	}, s.cfg.Args...) {
-		conf.WriteString(line + "\n")
+	args := []string{s.conf()}
+	if s.cfg.sentinel {
+		args = append(args, "--sentinel")
 	}
-	file := filepath.Join(s.dir, "redis.conf")
-	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
-		return fmt.Errorf("redis.conf: %w", err)
+	proc, err := startProcess(args, s.logFile())
+	if err != nil {
+		return err
 	}
-	s.log, s.done = new(bytes.Buffer), make(chan struct{})
-	s.cmd = exec.Command("redis-server", file) //nolint:gosec,noctx // a test's own file; it outlives single calls
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		s.cmd = nil
-		return fmt.Errorf("redis-server: %w", err)
-	}
-	go func(cmd *exec.Cmd, done chan struct{}) {
-		_ = cmd.Wait() // it is killed, which is an error
-		close(done)
-	}(s.cmd, s.done)
-	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
+	client := s.client()
 	defer client.Close() //nolint:errcheck // nothing is kept in it
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for {
-		err := client.Ping(ctx).Err()
-		if err == nil || redis.HasErrorPrefix(err, "NOAUTH") {
+		err := ready(ctx, client, proc.cmd.Process.Pid)
+		if err == nil {
+			s.proc = proc
 			return nil
 		}
 		select {
-		case <-s.done:
-			return fmt.Errorf("redis-server ended at once: %w", err)
+		case <-proc.done:
+			return fmt.Errorf("%w: %w", errEnded, err)
 		case <-ctx.Done():
-			return fmt.Errorf("redis-server does not answer: %w", err)
+			return errors.Join(fmt.Errorf("redis-server does not answer: %w", err), proc.end(syscall.SIGKILL))
 		case <-time.After(interval):
 		}
 	}
 }
 
-// URL is where the server is.
-func (s *Server) URL() string { return "redis://" + s.Addr + "/0" }
-
-// Kill ends the process as a power cut ends a program: at once.
-func (s *Server) Kill() { s.end(syscall.SIGKILL) }
-
-// Stop ends the process as an operator does.
-func (s *Server) Stop() { s.end(syscall.SIGTERM) }
-
-func (s *Server) end(signal os.Signal) {
-	if s.cmd == nil {
-		return
+// ready reports whether a server has loaded its data, and whether it is the one we started: another
+// may have been faster to take the port.
+func ready(ctx context.Context, client *redis.Client, pid int) error {
+	if err := client.Ping(ctx).Err(); err != nil {
+		return err
 	}
-	_ = s.cmd.Process.Signal(signal) // it may have ended by itself
-	<-s.done
-	s.cmd = nil
+	info, err := client.Info(ctx, "server").Result()
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", pid)) {
+		return errors.New("another redis-server has its port")
+	}
+	return nil
 }
 
-// Start starts it again on the same port and with the same data.
+// client returns a client without retries, which the caller closes.
+func (s *Server) client() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: s.Addr, Password: s.cfg.Password, MaxRetries: -1, DisableIdentity: true})
+}
+
+// URL is where the server is, as redis://127.0.0.1:PORT/0, with the password if there is one.
+func (s *Server) URL() string {
+	u := url.URL{Scheme: "redis", Host: s.Addr, Path: "/0"}
+	if s.cfg.Password != "" {
+		u.User = url.UserPassword("", s.cfg.Password)
+	}
+	return u.String()
+}
+
+// PID is the process's, or 0 while it is stopped.
+func (s *Server) PID() int {
+	if s.proc == nil {
+		return 0
+	}
+	return s.proc.cmd.Process.Pid
+}
+
+// Kill ends the process as a power cut ends a program: at once, also while it is frozen. What the
+// system has of its files stays.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Stop ends the process as an operator does, and waits until it has ended.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+func (s *Server) end(signal syscall.Signal) {
+	s.tb.Helper()
+	if s.proc == nil {
+		return
+	}
+	proc := s.proc
+	s.proc = nil
+	s.check(proc.end(signal))
+}
+
+// Start starts it again on the same port and with the same data. If it is running it is killed
+// first.
 func (s *Server) Start() {
 	s.tb.Helper()
 	s.Kill()
@@ -170,63 +189,132 @@ func (s *Server) Start() {
 		if err = s.start(); err == nil {
 			return
 		}
-		s.Kill()
 		time.Sleep(interval)
 	}
-	s.tb.Fatalf("redisserver: %v\n%s", err, s.log)
+	s.tb.Fatalf("redisserver: %v\n%s", err, s.Log())
 }
 
-// Freeze stops the process from doing anything, and Thaw has it go on.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
-
-// Thaw undoes Freeze.
-func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
-
-func (s *Server) signal(signal os.Signal) {
+// Restart stops it as an operator does, and starts it again.
+func (s *Server) Restart() {
 	s.tb.Helper()
-	if err := s.cmd.Process.Signal(signal); err != nil {
-		s.tb.Fatalf("redisserver: %v", err)
-	}
+	s.Stop()
+	s.Start()
 }
 
-// Wipe restarts it empty.
+// Freeze stops the process from doing anything until Thaw: connections to it are still accepted by
+// the system and take requests, but nobody answers. It returns when that is so.
+func (s *Server) Freeze() {
+	s.tb.Helper()
+	s.signal(syscall.SIGSTOP)
+	await(s.tb, "the process to stop", func() (bool, error) { return stopped(s.PID()) })
+}
+
+// Thaw undoes Freeze: the process answers what has come meanwhile.
+func (s *Server) Thaw() {
+	s.tb.Helper()
+	s.signal(syscall.SIGCONT)
+}
+
+func (s *Server) signal(signal syscall.Signal) {
+	s.tb.Helper()
+	if s.proc == nil {
+		s.tb.Fatalf("redisserver: %s: the server is not running", signal)
+	}
+	s.check(s.proc.cmd.Process.Signal(signal))
+}
+
+// Wipe kills it and starts it empty. A member of a cluster remains one, with its slots.
 func (s *Server) Wipe() {
 	s.tb.Helper()
 	s.Kill()
 	s.clear()
+	s.check(os.MkdirAll(s.data(), 0o700))
 	s.Start()
 }
 
-// clear empties the folder.
-func (s *Server) clear() {
-	s.tb.Helper()
-	if err := os.RemoveAll(s.data()); err != nil {
-		s.tb.Fatalf("redisserver: %v", err)
-	}
-}
-
-func (s *Server) data() string { return filepath.Join(s.dir, "appendonlydir") }
-
-// Backup copies the data as it is on the disk, and returns where to.
+// Backup copies the data as it is on the disk, and returns the folder it is in until the test ends.
+// While writes go on the copy may lack the end of the last one, as after a power cut.
 func (s *Server) Backup() string {
 	s.tb.Helper()
 	to := s.tb.TempDir()
-	if err := os.CopyFS(to, os.DirFS(s.data())); err != nil {
-		s.tb.Fatalf("redisserver: %v", err)
-	}
+	s.check(os.CopyFS(to, os.DirFS(s.data())))
 	return to
 }
 
-// Restore restarts it from a Backup.
+// Restore kills it and starts it with what is in a Backup, which may be another server's.
 func (s *Server) Restore(from string) {
 	s.tb.Helper()
 	s.Kill()
 	s.clear()
-	if err := os.CopyFS(s.data(), os.DirFS(from)); err != nil {
-		s.tb.Fatalf("redisserver: %v", err)
-	}
+	s.check(os.CopyFS(s.data(), os.DirFS(from)))
 	s.Start()
 }
 
-// PID is the process's.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
+func (s *Server) clear() {
+	s.tb.Helper()
+	s.check(os.RemoveAll(s.data()))
+}
+
+// Log is the end of what its processes have printed.
+func (s *Server) Log() string {
+	const most = 4000
+	text, err := os.ReadFile(s.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-most):])
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) conf() string { return filepath.Join(s.dir, "redis.conf") }
+
+func (s *Server) logFile() string { return filepath.Join(s.dir, "log") }
+
+func (s *Server) cleanUp() {
+	s.Kill()
+	if s.tb.Failed() {
+		s.tb.Logf("log of the redis-server at %s:\n%s", s.Addr, s.Log())
+	}
+}
+
+// do runs one command and ends the test if it fails.
+func (s *Server) do(command ...any) string {
+	s.tb.Helper()
+	out, err := s.try(command...)
+	if err != nil {
+		s.tb.Fatalf("redisserver: %s: %v: %v", s.Addr, command, err)
+	}
+	return out
+}
+
+// try runs one command.
+func (s *Server) try(command ...any) (string, error) {
+	client := s.client()
+	defer client.Close() //nolint:errcheck // nothing is kept in it
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	v, err := client.Do(ctx, command...).Result()
+	return fmt.Sprint(v), err
+}
+
+func (s *Server) check(err error) {
+	s.tb.Helper()
+	if err != nil {
+		s.tb.Fatalf("redisserver: %v", err)
+	}
+}
+
+// await asks until the answer is yes.
+func await(tb testing.TB, what string, ask func() (bool, error)) {
+	tb.Helper()
+	for deadline := time.Now().Add(limit); ; time.Sleep(interval) {
+		ok, err := ask()
+		if ok && err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("redisserver: waited %s for %s: %v", limit, what, err)
+		}
+	}
+}

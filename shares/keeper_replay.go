@@ -1,0 +1,288 @@
+package shares
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// replayed is how many shares of the spool are on their way to the ledger at a time.
+const replayed = 256
+
+// recordVersion is that of the records in the spool.
+const recordVersion = 1
+
+// record is a share in the spool.
+type record struct {
+	Version int   `json:"v"`
+	Share   Share `json:"share"`
+}
+
+func encodeRecord(s *Share) ([]byte, error) {
+	data, err := json.Marshal(record{recordVersion, *s})
+	if err != nil {
+		return nil, fmt.Errorf("spool record: %w", err)
+	}
+	return data, nil
+}
+
+func decodeRecord(data []byte) (*Share, error) {
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("spool record: %w", err)
+	}
+	if r.Version != recordVersion {
+		return nil, fmt.Errorf("spool record: version %d is not known to this program", r.Version)
+	}
+	return &r.Share, nil
+}
+
+// progress is the state beside the spool: which ledger its shares are in, up to where they surely
+// are, and where the newest ones were put.
+type progress struct {
+	Ledger string    `json:"ledger"`
+	Done   uint64    `json:"done"`
+	Marks  []Receipt `json:"marks"`
+	// Lost is why payouts have to wait; empty if they need not.
+	Lost string `json:"lost,omitempty"`
+}
+
+// LedgerOf returns the id of the ledger that a spool's shares are in; empty if there is none yet.
+func LedgerOf(spool SpoolState) (string, error) {
+	p, err := progressOf(spool)
+	return p.Ledger, err
+}
+
+func progressOf(spool SpoolState) (progress, error) {
+	var p progress
+	if state := spool.State(); state != nil {
+		if err := json.Unmarshal(state, &p); err != nil {
+			return p, fmt.Errorf("spool state: %w", err)
+		}
+	}
+	return p, nil
+}
+
+// Run looks for the ledger while it is away and gives it what waits in the spool, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	p, err := progressOf(k.cfg.Spool)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	for _, r := range p.Marks {
+		k.marks[r.Partition] = r
+	}
+	if p.Lost != "" {
+		k.lost = fmt.Errorf("%w: %s", ErrWentBack, p.Lost)
+	}
+	k.mu.Unlock()
+	retry, flush := time.NewTicker(k.cfg.Retry), time.NewTicker(k.cfg.Flush)
+	defer retry.Stop()
+	defer flush.Stop()
+	for {
+		if !k.present() && ctx.Err() == nil {
+			k.comeBack(ctx, &p)
+		}
+		select {
+		case <-k.kick:
+		case <-retry.C:
+		case <-flush.C:
+			k.flush(ctx, &p)
+		case <-ctx.Done():
+			// What was recorded stays recorded; the rest of the marks and counts goes with it.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.cfg.Retry)
+			defer cancel()
+			k.flush(last, &p)
+			return nil
+		}
+	}
+}
+
+// comeBack checks that the ledger is there and the right one and has all that it acknowledged, gives
+// it what waits, and then has shares go to it again.
+func (k *Keeper) comeBack(ctx context.Context, p *progress) {
+	err := k.returned(ctx, p)
+	if err == nil {
+		k.mu.Lock()
+		since := k.since
+		k.mu.Unlock()
+		k.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "ledger takes shares", slog.String("ledger", p.Ledger), slog.Duration("after", k.cfg.Now().Sub(since)))
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	k.mu.Lock()
+	news := k.away == nil || k.away.Error() != err.Error()
+	k.away = err
+	k.mu.Unlock()
+	if news {
+		k.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "ledger is still away", slog.Any("error", err))
+	}
+}
+
+func (k *Keeper) returned(ctx context.Context, p *progress) error {
+	if err := k.cfg.Ledger.Open(ctx); err != nil {
+		return err
+	}
+	p.Ledger = k.cfg.Ledger.ID()
+	k.mu.Lock()
+	marks := slices.Collect(maps.Values(k.marks))
+	k.mu.Unlock()
+	err := k.cfg.Ledger.Verify(ctx, marks)
+	if errors.Is(err, ErrWentBack) {
+		// All that the spool still has is recorded again, which changes nothing where it is there.
+		p.Done, p.Lost = 0, err.Error()
+		k.mu.Lock()
+		k.lost = err
+		clear(k.marks)
+		k.mu.Unlock()
+		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "ledger went back in time: payouts stop; the shares in the spool are recorded again", slog.Any("error", err))
+		if err = k.save(ctx, p); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := k.replay(ctx, p); err != nil {
+		return err
+	}
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	// Nobody appends now: what came meanwhile is the rest.
+	if err := k.replay(ctx, p); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.away = nil
+	clear(k.spooled)
+	k.mu.Unlock()
+	return nil
+}
+
+// replay records what is in the spool from where the last one ended, in order for each account.
+func (k *Keeper) replay(ctx context.Context, p *progress) error {
+	var group []*Share
+	count, next := 0, p.Done
+	give := func() error {
+		if err := k.give(ctx, group); err != nil {
+			return err
+		}
+		count += len(group)
+		group, p.Done = group[:0], next
+		return nil
+	}
+	for r, err := range k.cfg.Spool.Records(p.Done) {
+		if err != nil {
+			return err
+		}
+		share, err := decodeRecord(r.Data)
+		if err != nil {
+			return err
+		}
+		group, next = append(group, share), r.Next
+		if len(group) == replayed {
+			if err := give(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(group) > 0 {
+		if err := give(); err != nil {
+			return err
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	k.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "spool given to the ledger", slog.Int("shares", count))
+	return k.save(ctx, p)
+}
+
+// give records shares: those of different accounts at once, those of one in order.
+func (k *Keeper) give(ctx context.Context, group []*Share) error {
+	by := make(map[string][]*Share)
+	for _, s := range group {
+		by[s.Account] = append(by[s.Account], s)
+	}
+	errs := make(chan error, len(by))
+	var wait sync.WaitGroup
+	for _, list := range by {
+		wait.Go(func() {
+			for _, s := range list {
+				if err := k.giveOne(ctx, s); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	close(errs)
+	return <-errs
+}
+
+func (k *Keeper) giveOne(ctx context.Context, s *Share) error {
+	receipt, err := k.cfg.Ledger.Record(ctx, s)
+	switch {
+	case err == nil, errors.Is(err, ErrDuplicate):
+		k.mark(receipt)
+	case final(err):
+		// Most likely it is there: too old to look up. An operator can tell by an export.
+		k.mu.Lock()
+		k.setAside++
+		k.mu.Unlock()
+		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "ledger does not take a share of the spool",
+			slog.String("hash", s.Hash.String()), slog.String("account", s.Account), slog.Int64("weight", int64(s.Weight)), slog.Any("error", err))
+	default:
+		return err
+	}
+	k.mu.Lock()
+	delete(k.spooled, s.Hash)
+	k.mu.Unlock()
+	return nil
+}
+
+// save keeps the progress.
+func (k *Keeper) save(ctx context.Context, p *progress) error {
+	k.mu.Lock()
+	p.Marks = slices.SortedFunc(maps.Values(k.marks), func(a, b Receipt) int { return a.Partition - b.Partition })
+	k.mu.Unlock()
+	state, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("spool state: %w", err)
+	}
+	return k.cfg.Spool.SetState(ctx, state)
+}
+
+// flush writes the refusals to the ledger and the marks to the disk, and lets old records go.
+func (k *Keeper) flush(ctx context.Context, p *progress) {
+	if !k.present() {
+		return
+	}
+	err := k.refused.flush(ctx, k.cfg.Ledger)
+	// Up to here all is in the ledger, or noted after it was.
+	next := p.Done
+	k.turn.Lock()
+	if k.present() {
+		for r, recordErr := range k.cfg.Spool.Records(p.Done) {
+			if err = errors.Join(err, recordErr); recordErr != nil {
+				break
+			}
+			next = r.Next
+		}
+	}
+	k.turn.Unlock()
+	p.Done = next
+	if err = errors.Join(err, k.save(ctx, p), k.cfg.Spool.Release(p.Done)); err != nil {
+		k.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "refusals, marks or the spool could not be brought up to date", slog.Any("error", err))
+	}
+}
