@@ -122,12 +122,14 @@ func TestProposeElsewhere(t *testing.T) {
 func TestProposeOnAnotherTip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, tip := newWorld()
-		a, b, c := newFake("a", w, tip), newFake("b", w, tip), newFake("c", w, w.grow(tip, 1))
-		c.best = w.grow(tip, 1)
+		a, b, c := newFake("a", w, tip), newFake("b", w, tip), newFake("c", w, tip)
 		a.best, b.best = w.grow(tip, 1), tip // b lags
 		a.ruling = &verdict{reason: NotBestPrev}
 		r := newRig(t, nil, []*fakeNode{a, b, c})
 		defer r.stop()
+		r.after(time.Minute)
+		r.want("a", a.best)
+		c.set(func(f *fakeNode) { f.best = w.grow(tip, 1) }) // which is too late to lead
 		r.after(time.Minute)
 		r.want("a", a.best)
 		if got, err := r.set.Propose(t.Context(), w.block(c.best, easyBits)); got != "checked by c" || err != nil {

@@ -57,27 +57,33 @@ func (OSDisk) SyncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// makeDir makes a folder and those above it outlive a crash, as far as they were missing.
+// makeDir makes a folder, and those above it that are missing, outlive a crash. It does not ask who
+// made them: an earlier start may have died between a folder and its fsync.
 func makeDir(disk Disk, dir string) error {
+	if err := makeMissing(disk, dir); err != nil {
+		return err
+	}
+	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
+		err := disk.SyncDir(parent)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // what we may not read we have not made
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func makeMissing(disk Disk, dir string) error {
 	parent := filepath.Dir(dir)
 	if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) || parent == dir {
 		return err
 	}
-	if err := makeDir(disk, parent); err != nil {
+	if err := makeMissing(disk, parent); err != nil {
 		return err
 	}
-	err := disk.Mkdir(dir)
-	if err == nil {
-		err = disk.SyncDir(parent)
-	}
-	if err == nil {
-		return nil
-	}
-	// Or it would pass for fsynced the next time.
-	if removeErr := disk.Remove(dir); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
-		err = errors.Join(err, removeErr)
-	}
-	return err
+	return disk.Mkdir(dir)
 }
 
 // replace makes a file of a folder hold content, all of it or what it held before, and returns it

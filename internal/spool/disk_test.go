@@ -26,6 +26,7 @@ type testDisk struct {
 	gone        bool // the process was killed: nothing is done any more
 	syncs       int
 	dirs        []string // that were made and are not fsynced
+	dir         string   // where the files are
 
 	// names are the files by base name, and durable what they were at the last SyncDir; a crash
 	// leaves either of each.
@@ -93,6 +94,7 @@ func (d *testDisk) Open(path string, flag int) (File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name := filepath.Base(path)
+	d.dir = filepath.Dir(path)
 	if flag&os.O_CREATE == 0 {
 		f, err := d.OSDisk.Open(path, flag)
 		return testFile{f, d, d.names[name]}, err
@@ -137,7 +139,9 @@ func (d *testDisk) SyncDir(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.do(func() error {
-		d.durable = maps.Clone(d.names)
+		if dir == d.dir {
+			d.durable = maps.Clone(d.names)
+		}
 		d.dirs = slices.DeleteFunc(d.dirs, func(made string) bool { return filepath.Dir(made) == dir })
 		return nil
 	})

@@ -33,7 +33,7 @@ func TestCheck(t *testing.T) {
 		code   int
 		want   []string
 	}{
-		"good":       {replace("", ""), 0, []string{"✓ node", "btcd0", "leads", "✓ template", "valid as a proposal", "! shares"}},
+		"good":       {replace("", ""), 0, []string{"✓ node", "btcd0", "leads", "✓ template", "valid as a proposal", "! ledger", "gbtpool ledger init"}},
 		"wrong port": {replace(n.URL, "https://127.0.0.1:1"), 1, []string{"✗ node", "rpcport", "✗ template"}},
 		"no cookie": {func(text string) string { return login.ReplaceAllString(text, "    cookie_file: /nowhere/.cookie") }, 1,
 			[]string{"✗ node", "set nodes: cookie_file"}},
