@@ -121,7 +121,10 @@ func (r *reader) number(most uint64) uint64 {
 func (r *reader) names() []string {
 	list := make([]string, 0, min(r.number(maxSlice), uint64(len(r.raw))))
 	for range cap(list) {
-		size := r.number(uint64(len(r.raw)))
+		size := r.number(maxSliceBytes)
+		if size > uint64(len(r.raw)) { // what is left behind the number itself
+			r.err = errSlice
+		}
 		if r.err != nil {
 			return nil
 		}
