@@ -23,6 +23,8 @@ type Spool interface {
 	Note(record []byte)
 	// Records reads records from a place on, each with the place after it.
 	Records(from uint64) iter.Seq2[SpoolRecord, error]
+	// End returns the place behind the last record that outlives a crash.
+	End() uint64
 	// Release lets the oldest records go, as far as they lie before a place and as it has no room for
 	// them any more.
 	Release(before uint64) error
@@ -83,6 +85,7 @@ type Keeper struct {
 	since   time.Time
 	marks   map[int]Receipt // the newest receipt of each partition
 	spooled map[chainhash.Hash]struct{}
+	back    error // the ledger went back in time, which nothing was done about yet; nil if not
 	lost    error // why payouts have to wait; nil if they need not
 	// setAside counts shares that the ledger will not take any more.
 	setAside int64
@@ -197,6 +200,7 @@ func (k *Keeper) leave(ctx context.Context, err error) {
 	if first {
 		k.since = k.cfg.Now()
 	}
+	k.noteBack(err)
 	k.mu.Unlock()
 	if first {
 		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "ledger is away, shares go to the spool", slog.Any("error", err))
@@ -204,6 +208,14 @@ func (k *Keeper) leave(ctx context.Context, err error) {
 	select {
 	case k.kick <- struct{}{}:
 	default:
+	}
+}
+
+// noteBack remembers an error which says that the ledger went back in time: by the time that somebody
+// acts on it, marks may be newer than what was lost. The caller holds mu.
+func (k *Keeper) noteBack(err error) {
+	if errors.Is(err, ErrWentBack) {
+		k.back = err
 	}
 }
 

@@ -49,8 +49,8 @@ type progress struct {
 	Ledger string    `json:"ledger"`
 	Done   uint64    `json:"done"`
 	Marks  []Receipt `json:"marks"`
-	// Lost is why payouts have to wait; empty if they need not.
-	Lost string `json:"lost,omitempty"`
+	// Halt is why the ledger is to halt payouts, until it does; empty if it need not.
+	Halt string `json:"halt,omitempty"`
 }
 
 // LedgerOf returns the id of the ledger that a spool's shares are in; empty if there is none yet.
@@ -79,8 +79,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	for _, r := range p.Marks {
 		k.marks[r.Partition] = r
 	}
-	if p.Lost != "" {
-		k.lost = fmt.Errorf("%w: %s", ErrWentBack, p.Lost)
+	if p.Halt != "" {
+		k.lost = fmt.Errorf("%w: %s", ErrWentBack, p.Halt)
 	}
 	k.mu.Unlock()
 	retry, flush := time.NewTicker(k.cfg.Retry), time.NewTicker(k.cfg.Flush)
@@ -122,6 +122,7 @@ func (k *Keeper) comeBack(ctx context.Context, p *progress) {
 	k.mu.Lock()
 	news := k.away == nil || k.away.Error() != err.Error()
 	k.away = err
+	k.noteBack(err)
 	k.mu.Unlock()
 	if news {
 		k.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "ledger is still away", slog.Any("error", err))
@@ -133,23 +134,7 @@ func (k *Keeper) returned(ctx context.Context, p *progress) error {
 		return err
 	}
 	p.Ledger = k.cfg.Ledger.ID()
-	k.mu.Lock()
-	marks := slices.Collect(maps.Values(k.marks))
-	k.mu.Unlock()
-	err := k.cfg.Ledger.Verify(ctx, marks)
-	if errors.Is(err, ErrWentBack) {
-		// All that the spool still has is recorded again, which changes nothing where it is there.
-		p.Done, p.Lost = 0, err.Error()
-		k.mu.Lock()
-		k.lost = err
-		clear(k.marks)
-		k.mu.Unlock()
-		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "ledger went back in time: payouts stop; the shares in the spool are recorded again", slog.Any("error", err))
-		if err = k.save(ctx, p); err != nil {
-			return err
-		}
-	}
-	if err != nil {
+	if err := k.verify(ctx, p); err != nil {
 		return err
 	}
 	if err := k.replay(ctx, p); err != nil {
@@ -166,6 +151,50 @@ func (k *Keeper) returned(ctx context.Context, p *progress) error {
 	clear(k.spooled)
 	k.mu.Unlock()
 	return nil
+}
+
+// verify checks that the ledger has all that it acknowledged. If not, all that the spool still has is to
+// be recorded again, which changes nothing where it is there, and no money may be paid before an
+// operator has looked.
+func (k *Keeper) verify(ctx context.Context, p *progress) error {
+	k.mu.Lock()
+	marks, err := slices.Collect(maps.Values(k.marks)), k.back
+	k.mu.Unlock()
+	if err == nil {
+		err = k.cfg.Ledger.Verify(ctx, marks)
+	}
+	if errors.Is(err, ErrWentBack) {
+		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "ledger went back in time: payouts stop; the shares in the spool are recorded again", slog.Any("error", err))
+		p.Done, p.Halt = 0, err.Error()
+		k.mu.Lock()
+		k.lost = err
+		clear(k.marks)
+		k.mu.Unlock()
+		if err = k.save(ctx, p); err == nil {
+			k.mu.Lock()
+			k.back = nil
+			k.mu.Unlock()
+		}
+	}
+	if err == nil {
+		err = k.halt(ctx, p)
+	}
+	if err == nil {
+		err = k.heed(ctx)
+	}
+	return err
+}
+
+// halt has the ledger halt payouts if that is still to be done.
+func (k *Keeper) halt(ctx context.Context, p *progress) error {
+	if p.Halt == "" {
+		return nil
+	}
+	if err := k.cfg.Ledger.Halt(ctx, p.Halt); err != nil {
+		return err
+	}
+	p.Halt = ""
+	return k.save(ctx, p)
 }
 
 // replay records what is in the spool from where the last one ended, in order for each account.
@@ -266,23 +295,36 @@ func (k *Keeper) save(ctx context.Context, p *progress) error {
 // flush writes the refusals to the ledger and the marks to the disk, and lets old records go.
 func (k *Keeper) flush(ctx context.Context, p *progress) {
 	if !k.present() {
+		// The marks of what was recorded before count all the same.
+		if err := k.save(ctx, p); err != nil {
+			k.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "marks could not be kept", slog.Any("error", err))
+		}
 		return
 	}
-	err := k.refused.flush(ctx, k.cfg.Ledger)
-	// Up to here all is in the ledger, or noted after it was.
-	next := p.Done
+	err := errors.Join(k.refused.flush(ctx, k.cfg.Ledger), k.heed(ctx))
 	k.turn.Lock()
 	if k.present() {
-		for r, recordErr := range k.cfg.Spool.Records(p.Done) {
-			if err = errors.Join(err, recordErr); recordErr != nil {
-				break
-			}
-			next = r.Next
-		}
+		// Nobody records now, so all that is in the spool is in the ledger.
+		p.Done = k.cfg.Spool.End()
 	}
 	k.turn.Unlock()
-	p.Done = next
 	if err = errors.Join(err, k.save(ctx, p), k.cfg.Spool.Release(p.Done)); err != nil {
 		k.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "refusals, marks or the spool could not be brought up to date", slog.Any("error", err))
 	}
+}
+
+// heed learns whether payouts have to wait, for whichever gateway's reason.
+func (k *Keeper) heed(ctx context.Context) error {
+	halts, err := k.cfg.Ledger.Halted(ctx)
+	if err != nil {
+		return err
+	}
+	var lost error
+	for _, h := range halts {
+		lost = errors.Join(lost, fmt.Errorf("%w: gateway %s says since %s: %s", ErrWentBack, h.Gateway, h.Since.Format(time.RFC3339), h.Why))
+	}
+	k.mu.Lock()
+	k.lost = lost
+	k.mu.Unlock()
+	return nil
 }

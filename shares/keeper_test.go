@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,6 +32,7 @@ type shelf struct {
 	stored  bool
 	refused map[Refusal]int64
 	batches map[int64]bool
+	halts   []Halt
 }
 
 func newShelf() *shelf {
@@ -97,6 +99,21 @@ func (l *shelf) Verify(_ context.Context, receipts []Receipt) error {
 	return l.err
 }
 
+func (l *shelf) Halt(_ context.Context, why string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil && len(l.halts) == 0 {
+		l.halts = append(l.halts, Halt{Gateway: "one", Why: why})
+	}
+	return l.err
+}
+
+func (l *shelf) Halted(context.Context) ([]Halt, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.halts), l.err
+}
+
 // forget takes the newest shares back.
 func (l *shelf) forget(n int) {
 	l.mu.Lock()
@@ -148,6 +165,12 @@ func (s *tape) Records(from uint64) iter.Seq2[SpoolRecord, error] {
 			}
 		}
 	}
+}
+
+func (s *tape) End() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return uint64(len(s.records))
 }
 
 func (s *tape) Release(uint64) error { return nil }
@@ -281,6 +304,65 @@ func TestKeeperRestoresALedgerThatWentBack(t *testing.T) {
 		defer stop()
 		if st := k.Status(); !errors.Is(st.Lost, ErrWentBack) {
 			t.Fatalf("after a restart the status is %+v, want payouts to wait", st)
+		}
+	})
+}
+
+// TestKeeperIsToldOfALoss has the ledger say with the next share that it went back, and take shares
+// before the Keeper looks: what was lost comes back nevertheless, and payouts wait until an operator has
+// seen why.
+func TestKeeperIsToldOfALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := newShelf(), new(tape)
+		k, stop := keep(t, l, s)
+		defer stop()
+		put(t, k, 1, 2, 3, 4)
+		l.forget(2)
+		l.set(fmt.Errorf("%w: share 4", ErrWentBack), false)
+		put(t, k, 5)
+		l.set(nil, false)
+		receipt, err := l.Record(t.Context(), &Share{Hash: chainhash.Hash{6}}) // one that was on its way
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.mark(receipt)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		expect(t, l, 1, 2, 6, 3, 4, 5)
+		if st := k.Status(); !errors.Is(st.Lost, ErrWentBack) || st.Away != nil {
+			t.Fatalf("status = %+v, want payouts to wait", st)
+		}
+		l.mu.Lock()
+		halts := l.halts
+		l.halts = nil // as by an operator
+		l.mu.Unlock()
+		if len(halts) != 1 || !strings.Contains(halts[0].Why, "share 4") {
+			t.Fatalf("the ledger is halted for %+v", halts)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if st := k.Status(); st.Lost != nil {
+			t.Fatalf("status = %+v, want payouts to go on", st)
+		}
+	})
+}
+
+// TestKeeperKeepsMarksOverAStop stops while the ledger is away, before any mark was written.
+func TestKeeperKeepsMarksOverAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := newShelf(), new(tape)
+		k, stop := keep(t, l, s)
+		put(t, k, 1, 2)
+		l.set(ErrAway, false)
+		put(t, k, 3)
+		stop()
+		l.forget(2)
+		l.set(nil, false)
+		k, stop = keep(t, l, s)
+		defer stop()
+		expect(t, l, 1, 2, 3)
+		if st := k.Status(); !errors.Is(st.Lost, ErrWentBack) {
+			t.Fatalf("status = %+v, want payouts to wait", st)
 		}
 	})
 }

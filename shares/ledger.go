@@ -42,7 +42,8 @@ func (foreignError) Is(target error) bool { return target == ErrAway }
 type Ledger interface {
 	// Record stores a share and returns once it is as durable as the ledger makes it. For a share
 	// that is there already it returns the receipt of the first time and ErrDuplicate. A share with
-	// Found freezes the round and the window at its place in the same step.
+	// Found freezes the round and the window at its place in the same step. It fails with ErrWentBack,
+	// once, if what was recorded before is not there any more.
 	Record(ctx context.Context, share *Share) (Receipt, error)
 	// Refuse counts submissions that earned nothing, once per batch: a gateway numbers its batches
 	// upwards, and may call again with the same number and refusals after an error.
@@ -50,6 +51,24 @@ type Ledger interface {
 	// Verify checks that what the receipts say is still there; if not, it fails with ErrWentBack.
 	// Of what is too old to look up nothing is said.
 	Verify(ctx context.Context, receipts []Receipt) error
+	Halts
+}
+
+// Halts is where the ledger says that no money may be paid from it: it lacked what it had
+// acknowledged, and an operator has to look first. Implementations are safe for concurrent use.
+type Halts interface {
+	// Halt stops payouts for a reason of this gateway's. Another call changes nothing until an operator
+	// has let them go on.
+	Halt(ctx context.Context, why string) error
+	// Halted returns why payouts stop, by gateway; none if they need not.
+	Halted(ctx context.Context) ([]Halt, error)
+}
+
+// Halt is why a gateway has stopped payouts, and since when, in whole milliseconds.
+type Halt struct {
+	Gateway string
+	Since   time.Time
+	Why     string
 }
 
 // Refusal is a number of submissions of a worker that were refused for one reason.

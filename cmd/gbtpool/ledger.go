@@ -25,6 +25,7 @@ type ledgerCmd struct {
 	Audit  ledgerAuditCmd  `cmd:"" help:"Recompute every sum from the shares and compare; exit 0 if all agree."`
 	Window ledgerWindowCmd `cmd:"" help:"Show who did how much of the last shares."`
 	Round  ledgerRoundCmd  `cmd:"" help:"Show who did how much since the last found block, or up to one."`
+	Resume ledgerResumeCmd `cmd:"" help:"Show why payouts stopped because the ledger had lost shares, and let them go on."`
 }
 
 // ledgerFlags say where the ledger is.

@@ -346,9 +346,12 @@ func (s spooled) Records(from uint64) iter.Seq2[shares.SpoolRecord, error] {
 	}
 }
 
+// End implements shares.Spool.
+func (s spooled) End() uint64 { return uint64(s.Spool.End()) }
+
 // Release implements shares.Spool.
 func (s spooled) Release(before uint64) error {
-	end := uint64(s.End())
+	end := s.End()
 	if keep := uint64(max(0, s.retain)); end > keep {
 		return s.Spool.Release(spool.Place(min(before, end-keep)))
 	}

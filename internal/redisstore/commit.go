@@ -33,8 +33,10 @@ func (w *pending) answer(receipt shares.Receipt, err error) {
 }
 
 // commit takes the shares of one partition in groups: while one pipeline is on its way the next
-// group gathers, so that many miners share a round trip and a sync of Redis's disk.
+// group gathers, so that many miners share a round trip and a sync of Redis's disk. Each group names the
+// newest share that is known to be there, because Redis may be another one, or an older one, by now.
 func (l *Ledger) commit(ctx context.Context, queue chan *pending) {
+	var mark shares.Position
 	for {
 		var group []*pending
 		select {
@@ -52,7 +54,7 @@ func (l *Ledger) commit(ctx context.Context, queue chan *pending) {
 				more = false
 			}
 		}
-		l.commitGroup(ctx, group)
+		mark = l.commitGroup(ctx, group, mark)
 	}
 }
 
@@ -68,14 +70,21 @@ func (l *Ledger) turnAway(queue chan *pending) {
 	}
 }
 
-// commitGroup records a group in one pipeline and answers each share.
-func (l *Ledger) commitGroup(ctx context.Context, group []*pending) {
+// markAt is where a recording call has its mark.
+const markAt = 12
+
+// commitGroup records a group in one pipeline and answers each share. It takes the place of a share that
+// has to be there and returns that of the next group; the zero place stands for none.
+func (l *Ledger) commitGroup(ctx context.Context, group []*pending, mark shares.Position) shares.Position {
 	// A group that is on its way is not called back when the gateway stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Client.cfg.Slow)
 	defer cancel()
 	calls := make([]invocation, len(group))
 	for i, w := range group {
 		calls[i] = w.call
+		if mark != (shares.Position{}) {
+			calls[i].args[markAt] = mark.String()
+		}
 	}
 	results, err := l.durably(ctx, calls)
 	for i, w := range group {
@@ -83,8 +92,16 @@ func (l *Ledger) commitGroup(ctx context.Context, group []*pending) {
 			w.answer(shares.Receipt{}, err)
 			continue
 		}
-		w.answer(receipt(w, results[i]))
+		r, recordErr := receipt(w, results[i])
+		switch {
+		case errors.Is(recordErr, shares.ErrWentBack):
+			mark = shares.Position{} // whoever recorded knows now, and decides how to go on
+		case r.Compare(mark) > 0:
+			mark = r.Position
+		}
+		w.answer(r, recordErr)
 	}
+	return mark
 }
 
 // durably runs calls of one partition and returns when they are as durable as Redis makes them. The

@@ -68,6 +68,7 @@ func gone(err error) bool {
 func refused(text string, err error) error {
 	for word, means := range map[string]error{
 		"FOREIGN": shares.ErrForeign, "OLD": shares.ErrTooOld, "OVERFLOW": shares.ErrWeight, "FENCED": shares.ErrFenced,
+		"BACK": shares.ErrWentBack,
 	} {
 		if rest, ok := strings.CutPrefix(text, word+" "); ok {
 			return fmt.Errorf("%w: %s", means, rest)

@@ -193,6 +193,7 @@ func (l *Ledger) recording(o *opened, k part, share *shares.Share) invocation {
 		args: []any{
 			o.Ledger, share.Hash[:], share.Account, share.Worker, int64(share.Weight), int(share.Unit),
 			share.Target.Bits(), share.Height, share.PreviousBlock[:], share.Time.UnixMilli(), best.String(), l.Client.cfg.Workers,
+			"", // the mark, which whoever commits it knows
 		},
 	}
 	if f := share.Found; f != nil {

@@ -15,7 +15,7 @@ var sources embed.FS
 
 // scripts are the verbs, by name.
 type scripts struct {
-	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease *redis.Script
+	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume *redis.Script
 }
 
 // newScripts reads the embedded scripts.
@@ -38,6 +38,8 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		{&s.begin, "begin"},
 		{&s.genesis, "genesis"},
 		{&s.lease, "lease"},
+		{&s.halt, "halt"},
+		{&s.resume, "resume"},
 	} {
 		var text strings.Builder
 		for _, name := range append([]string{"lib"}, strings.Fields(verb.parts)...) {

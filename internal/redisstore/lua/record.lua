@@ -1,11 +1,22 @@
 -- Records a share, once. KEYS: state, log, seen hashes of the height, sums, round, pool, account,
 -- worker, names of the account's workers; for a found block also: block, its frozen round, blocks.
 -- ARGV: ledger, hash (32 bytes), account, worker, weight, unit, share target (bits), height, previous
--- block (32 bytes), time (ms), hash as a number in hexadecimal, most workers of an account; for a found
--- block also: hash in hexadecimal, bits, value, paid, window.
+-- block (32 bytes), time (ms), hash as a number in hexadecimal, most workers of an account, place of the
+-- newest share that the gateway knows to be here, or nothing; for a found block also: hash in
+-- hexadecimal, bits, value, paid, window.
 -- Returns {1, place} if it is new and {0, place} if it was there.
 local log, seen, sums, round = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local hash, account, worker, weight = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local mark, found = ARGV[13], ARGV[14]
+
+-- lacks reports whether the share at a place is missing: neither in the log nor compacted.
+local function lacks(place, compacted)
+  if #redis.call('XRANGE', log, place, place) > 0 then return false end
+  local ms, seq = string.match(place, '(%d+)-(%d+)')
+  local last_ms, last_seq = string.match(compacted, '(%d+)-(%d+)')
+  ms, last_ms = tonumber(ms), tonumber(last_ms)
+  return ms > last_ms or ms == last_ms and tonumber(seq) > tonumber(last_seq)
+end
 
 -- append appends the share to the log and returns its place.
 local function append()
@@ -15,10 +26,10 @@ local function append()
   end
   local entry = {'h', hash, 'a', account, 'k', worker, 'w', weight, 'u', ARGV[6], 'g', ARGV[7],
     'n', ARGV[8], 'p', ARGV[9], 't', ARGV[10]}
-  if ARGV[13] then
+  if found then
     for i, name in ipairs({'b', 'v', 'd', 's'}) do
       entry[#entry + 1] = name
-      entry[#entry + 1] = ARGV[13 + i]
+      entry[#entry + 1] = ARGV[14 + i]
     end
   end
   return write('XADD', log, '*', unpack(entry))
@@ -29,15 +40,15 @@ end
 local function figures()
   local now = redis.call('TIME')
   local time = math.min(tonumber(ARGV[10]), now[1] * 1000 + math.floor(now[2] / 1000))
-  tally(KEYS[6], weight, time, ARGV[11], ARGV[13])
-  tally(KEYS[7], weight, time, ARGV[11], ARGV[13])
+  tally(KEYS[6], weight, time, ARGV[11], found)
+  tally(KEYS[7], weight, time, ARGV[11], found)
   local names = KEYS[9]
   if redis.call('SISMEMBER', names, worker) == 0 then
     if redis.call('SCARD', names) >= tonumber(ARGV[12]) then return end
     undo[#undo + 1] = function() redis.call('SREM', names, worker) end
     write('SADD', names, worker)
   end
-  tally(KEYS[8], weight, time, ARGV[11], ARGV[13])
+  tally(KEYS[8], weight, time, ARGV[11], found)
 end
 
 return atomically(function()
@@ -45,6 +56,9 @@ return atomically(function()
   local known = redis.call('HGET', seen, hash)
   if known then return {0, known} end
   local old = keep(state, {'floor', 'low', 'last', 'shares', 'rshares', 'rtotal', 'total', 'total+'})
+  if mark ~= '' and lacks(mark, redis.call('HGET', state, 'compacted') or '0-0') then
+    refuse('BACK', 'the share at ' .. mark .. ' is not here any more')
+  end
   local height = tonumber(ARGV[8])
   if height <= tonumber(old[1] or '-1') then refuse('OLD', 'heights up to ' .. old[1] .. ' are forgotten') end
   -- Before all other writes, because it may be too much.
@@ -59,10 +73,10 @@ return atomically(function()
   keep(round, {account})
   write('HINCRBY', round, account, weight)
   figures()
-  if ARGV[13] then
-    cut(KEYS[10], KEYS[11], KEYS[12], round, ARGV[13], {'id', place, 'account', account, 'worker', worker,
+  if found then
+    cut(KEYS[10], KEYS[11], KEYS[12], round, found, {'id', place, 'account', account, 'worker', worker,
       'weight', weight, 'unit', ARGV[6], 'target', ARGV[7], 'height', ARGV[8], 'previous', ARGV[9], 'time', ARGV[10],
-      'bits', ARGV[14], 'value', ARGV[15], 'paid', ARGV[16], 'window', ARGV[17]})
+      'bits', ARGV[15], 'value', ARGV[16], 'paid', ARGV[17], 'window', ARGV[18]})
   end
   undo[#undo + 1] = function() redis.call('HDEL', seen, hash) end
   write('HSET', seen, hash, place)
