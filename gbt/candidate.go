@@ -59,6 +59,13 @@ func readHeader(data string) (*candidate, error) {
 	return c, nil
 }
 
+// leavesOut reports whether a submission leaves out what the template has to tell: it is a header alone, or
+// names transactions.
+func leavesOut(data string) bool {
+	body := data[2*wire.MaxBlockHeaderPayload:]
+	return body == "" || strings.Contains(body, ":")
+}
+
 // readBody decodes what follows the header: the count, the coinbase and what there is of the
 // rest. lookup finds transactions that are named by an id (BIP 23, submit/hash).
 func (c *candidate) readBody(data string, lookup func(chainhash.Hash) *Transaction) error {

@@ -3,11 +3,15 @@ package gbt
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 )
@@ -24,6 +28,8 @@ type FeedConfig struct {
 	Coinbaser Coinbaser
 	// Tag is the pool's text in each coinbase's scriptSig, at most MaxTag bytes.
 	Tag string
+	// Board is where the gateways of a pool share templates; nil if there is no other.
+	Board Board
 	// Rules are what the operator wants of the transactions.
 	Rules SetRules
 	// Patience is how long who asks for work waits while there is none, before ErrUnavailable.
@@ -39,6 +45,9 @@ type FeedConfig struct {
 type Feed struct {
 	cfg   FeedConfig
 	state atomic.Pointer[feedState]
+	// away is set while the Board does not answer, and recalls are its look-ups under way.
+	away    atomic.Bool
+	recalls singleflight.Group
 }
 
 // feedState is all that the Feed knows at a moment. It is immutable; changed is closed when
@@ -48,8 +57,13 @@ type feedState struct {
 	template *Template
 	// answer is the identity of the node's answer that it was made of.
 	answer [sha256.Size]byte
-	// recent holds the last templates, newest first.
+	// posted is the number that template has on the Board; 0 if it is not there, and raw is the node's
+	// answer to put it up with then.
+	posted uint64
+	raw    json.RawMessage
+	// recent holds the last templates, newest first, and shelf those that were looked up.
 	recent []*Template
+	shelf  *shelf
 	// tip is the best block, since tipSince; before it was previousTip.
 	tip, previousTip chainhash.Hash
 	tipSince         time.Time
@@ -73,23 +87,51 @@ func NewFeed(cfg FeedConfig) (*Feed, error) {
 		err:      errors.New("waiting for the first template of a node"),
 		errSince: cfg.Now(),
 		changed:  make(chan struct{}),
+		shelf:    newShelf(),
 	})
 	return f, nil
 }
 
-// Run follows the Source until ctx ends, and then turns everybody away with ErrClosed.
+// Run follows the Source and the Board until ctx ends, and then turns everybody away with ErrClosed.
 func (f *Feed) Run(ctx context.Context) error {
 	defer f.close()
-	for {
-		news, err := f.cfg.Source.Next(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil // the end of ctx is how a feed ends, not a failure
+	g, within := errgroup.WithContext(ctx)
+	news, board := make(chan News), make(chan bulletin)
+	g.Go(func() error {
+		for {
+			n, err := f.cfg.Source.Next(within)
+			if err != nil {
+				return err
 			}
-			return fmt.Errorf("feed: %w", err)
+			select {
+			case news <- n:
+			case <-within.Done():
+				return within.Err()
+			}
 		}
-		f.take(ctx, news)
+	})
+	if f.cfg.Board != nil {
+		g.Go(func() error {
+			f.watch(within, board)
+			return nil
+		})
 	}
+	g.Go(func() error {
+		for {
+			select {
+			case n := <-news:
+				f.take(within, n)
+			case b := <-board:
+				f.read(within, b)
+			case <-within.Done():
+				return nil
+			}
+		}
+	})
+	if err := g.Wait(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("feed: %w", err)
+	}
+	return nil // the end of ctx is how a feed ends, not a failure
 }
 
 // take publishes what news changes. Only Run calls it, so states follow one another.
@@ -118,8 +160,19 @@ func (f *Feed) take(ctx context.Context, news News) {
 	f.publish(old, &next)
 }
 
-// prepare makes the template that news brings and puts it into next, unless it is the one there.
+// prepare makes the template that news brings, or that another gateway has put up on the same block,
+// and puts it into next, unless it is the one there.
 func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
+	if f.cfg.Board != nil && !f.away.Load() {
+		if p, err := f.look(ctx, news.Tip, next.posted); err == nil && p != nil {
+			if p.Seq == next.posted {
+				return nil
+			}
+			if f.adopted(ctx, next, p) {
+				return nil
+			}
+		}
+	}
 	start := f.cfg.Now()
 	t, err := ParseTemplate(news.Template)
 	if err != nil {
@@ -141,14 +194,23 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 		return fmt.Errorf("node %s: %w", news.Node, err)
 	}
 	t.Seq = f.nextSeq(next.template)
-	next.template, next.answer = t, answer
+	next.answer, next.posted, next.raw = answer, 0, news.Template
+	if up := f.post(ctx, next, t, news.Template); up != nil && up.Mark != t.mark() && f.adopted(ctx, next, up) {
+		return nil
+	}
+	f.install(ctx, next, t, start)
+	return nil
+}
+
+// install puts a template into next.
+func (f *Feed) install(ctx context.Context, next *feedState, t *Template, start time.Time) {
+	next.template = t
 	next.recent = f.remember(t, next.recent)
 	f.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "template",
 		slog.Uint64("seq", t.Seq), slog.String("node", t.Node), slog.Int("height", int(t.Height)),
 		slog.String("previous", t.PreviousBlock.String()), slog.Int("transactions", len(t.Transactions)),
 		slog.Int64("fees_sat", t.Fees), slog.Int("dropped", t.Dropped),
 		slog.Duration("prepared_in", f.cfg.Now().Sub(start)))
-	return nil
 }
 
 // remember returns the templates to judge work by: t and the newest of recent, which lose the
@@ -180,6 +242,16 @@ func (f *Feed) nextSeq(last *Template) uint64 {
 // finish makes of a node's template what the pool works on: within the operator's rules, fitted to
 // the coinbase, and rendered.
 func (f *Feed) finish(t *Template) (*Template, error) {
+	t, err := f.adjust(t)
+	if err != nil {
+		return nil, err
+	}
+	t.answers, err = t.render()
+	return t, err
+}
+
+// adjust is finish without the rendering.
+func (f *Feed) adjust(t *Template) (*Template, error) {
 	t, err := f.cfg.Rules.apply(t)
 	if err != nil {
 		return nil, err
@@ -191,8 +263,7 @@ func (f *Feed) finish(t *Template) (*Template, error) {
 	name := t.set.id(t.PreviousBlock)
 	t.identity = sha256.Sum256(append(t.identity[:], name[:]...))
 	f.vary(t)
-	t.answers, err = t.render()
-	return t, err
+	return t, nil
 }
 
 // fitted returns t with room for the pool's coinbase, which it lays out, and within l as far as
@@ -347,7 +418,8 @@ func (s *feedState) find(previous chainhash.Hash, mark uint32) (*Template, bool)
 			return t, true
 		}
 	}
-	return nil, false
+	t, _ := s.shelf.get(shelved{previous, mark})
+	return t, t != nil
 }
 
 // Previous returns the template before the one in force, whatever block it is on; false if there

@@ -141,12 +141,18 @@ func (j *Judge) Judge(ctx context.Context, s Submission) Verdict {
 // read decodes what follows the header, finds what was left out of it, and looks which known
 // transactions the block holds. The error is a RejectError, or matches ErrUnavailable.
 func (j *Judge) read(ctx context.Context, state *feedState, s Submission, c *candidate) error {
+	if tok, ok := parseToken(s.WorkID); ok && leavesOut(s.Data) {
+		j.recall(ctx, s, c, tok)
+	}
 	declared, failed := j.declaredSet(ctx, s, c.header.PrevBlock)
 	if err := c.readBody(s.Data, j.lookup(state, c.header.PrevBlock)); err != nil {
 		if failed != nil {
 			return failed // it may name transactions of the declared work
 		}
 		return reject(Rejected, "%s", err)
+	}
+	if tok, ok := c.findToken(); ok && c.sent != wholeBlock {
+		j.recall(ctx, s, c, tok)
 	}
 	if c.sent == headerOnly {
 		if err := j.restore(state, s, c); err != nil {
@@ -157,6 +163,13 @@ func (j *Judge) read(ctx context.Context, state *feedState, s Submission, c *can
 		c.known = j.known(state, s, c)
 	}
 	return nil
+}
+
+// recall has the feed know the template that work was issued from, if the pool has it.
+func (j *Judge) recall(ctx context.Context, s Submission, c *candidate, tok token) {
+	if work, ok := j.sealer.open(tok, c.header.PrevBlock, s.Account); ok {
+		j.cfg.Feed.recall(ctx, c.header.PrevBlock, work.template)
+	}
 }
 
 // declaredSet returns the set of the declared work that a submission names; nil if it names none or
@@ -174,10 +187,7 @@ func (j *Judge) declaredSet(ctx context.Context, s Submission, previous chainhas
 // templates and of declared work.
 func (j *Judge) lookup(state *feedState, previous chainhash.Hash) func(chainhash.Hash) *Transaction {
 	return func(id chainhash.Hash) *Transaction {
-		for _, t := range state.recent {
-			if t.PreviousBlock != previous {
-				continue
-			}
+		for t := range state.on(previous) {
 			if tx := t.index()[id]; tx != nil {
 				return tx
 			}
@@ -223,8 +233,8 @@ func (j *Judge) known(state *feedState, s Submission, c *candidate) *txSet {
 			}
 		}
 	}
-	for _, t := range state.recent {
-		if t.PreviousBlock == previous && c.commits(t.set) {
+	for t := range state.on(previous) {
+		if c.commits(t.set) {
 			return t.set
 		}
 	}

@@ -45,6 +45,9 @@ func (j *Judge) propose(ctx context.Context, s Submission) (Ruling, error) {
 		return Ruling{}, err
 	}
 	c.hash = [32]byte{} // it meets every target: the block has no proof of work yet
+	if tok, ok := c.findToken(); ok {
+		j.recall(ctx, s, c, tok)
+	}
 	st, err := j.identify(state, s, c)
 	if err != nil {
 		return Ruling{}, err

@@ -78,6 +78,9 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 	if err != nil {
 		return Share{}, err
 	}
+	if tok, ok := c.findToken(); ok {
+		j.recall(ctx, s, c, tok)
+	}
 	st, err := j.identify(state, s, c)
 	if err != nil {
 		return Share{}, err

@@ -116,14 +116,14 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 		return nil, errors.New("app: Listener and Log are required")
 	}
 	a := &App{cfg: cfg}
-	if err := a.buildWork(); err != nil {
-		return nil, err
-	}
 	var err error
 	if a.books, err = openBooks(ctx, cfg.Ledger, cfg.Chain, cfg.Log.With("part", "ledger")); err != nil {
 		return nil, err
 	}
-	if err := a.buildDoor(); err != nil {
+	if err = a.buildWork(); err == nil {
+		err = a.buildDoor()
+	}
+	if err != nil {
 		return nil, errors.Join(err, a.closeStore(), a.books.close())
 	}
 	return a, nil
@@ -138,8 +138,12 @@ func (a *App) buildWork() error {
 	if a.nodes, err = node.NewSet(watch); err != nil {
 		return err
 	}
+	board, err := a.books.board(cfg.Expires + cfg.Grace + time.Minute)
+	if err != nil {
+		return err
+	}
 	a.feed, err = gbt.NewFeed(gbt.FeedConfig{
-		Source: a.nodes, Coinbaser: cfg.Coinbaser, Tag: cfg.Tag, Rules: cfg.Choice.Rules, Patience: patience,
+		Source: a.nodes, Board: board, Coinbaser: cfg.Coinbaser, Tag: cfg.Tag, Rules: cfg.Choice.Rules, Patience: patience,
 		Now: time.Now, Log: cfg.Log.With("part", "feed"),
 	})
 	if err != nil {

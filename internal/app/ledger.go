@@ -34,6 +34,8 @@ const (
 	seenDepth = 144
 	// ephemeralPartitions is how many partitions a ledger in memory has.
 	ephemeralPartitions = 4
+	// templateSilence is for how long a gateway that is gone keeps the others from replacing its template.
+	templateSilence = time.Minute
 	// trimMargin is how much more detail is kept than windows need now: difficulties grow.
 	trimMargin = 4
 )
@@ -220,6 +222,15 @@ func (b *books) process() (string, error) {
 		return "", fmt.Errorf("spool_dir: %w", err)
 	}
 	return id, nil
+}
+
+// board is where the pool's gateways share their templates, each for some time; nil for a ledger that no
+// other gateway can reach.
+func (b *books) board(keep time.Duration) (gbt.Board, error) {
+	if b.embedded != nil {
+		return nil, nil //nolint:nilnil // gbt.FeedConfig has it so
+	}
+	return redisstore.NewBoard(redisstore.BoardConfig{Ledger: b.ledger, Keep: keep, Silence: templateSilence})
 }
 
 // claim takes the gateway's name: its refusals are numbered by it.

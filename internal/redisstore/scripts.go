@@ -15,7 +15,7 @@ var sources embed.FS
 
 // scripts are the verbs, by name.
 type scripts struct {
-	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume *redis.Script
+	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post *redis.Script
 }
 
 // newScripts reads the embedded scripts.
@@ -40,6 +40,8 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		{&s.lease, "lease"},
 		{&s.halt, "halt"},
 		{&s.resume, "resume"},
+		{&s.posted, "posted"},
+		{&s.post, "post"},
 	} {
 		var text strings.Builder
 		for _, name := range append([]string{"lib"}, strings.Fields(verb.parts)...) {

@@ -17,6 +17,7 @@ import (
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/gbt/client"
 	"github.com/gbtpool/gbtpool/test/btcdnode"
 	"github.com/gbtpool/gbtpool/test/redisserver"
@@ -33,6 +34,18 @@ const (
 type memory struct {
 	mu           sync.Mutex
 	acknowledged map[chainhash.Hash]string // held by mu: the account
+	reasons      map[gbt.Reason]int        // held by mu
+}
+
+func newMemory() *memory {
+	return &memory{acknowledged: make(map[chainhash.Hash]string), reasons: make(map[gbt.Reason]int)}
+}
+
+// refused returns how many shares were refused for a reason.
+func (m *memory) refused(reason gbt.Reason) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reasons[reason]
 }
 
 // load submits shares until ctx ends, whatever becomes of the gateway.
@@ -76,11 +89,12 @@ func (m *memory) work(ctx context.Context, c *client.Client, account string) err
 		if err != nil {
 			return err // acknowledged or not: nobody knows
 		}
+		m.mu.Lock()
+		m.reasons[reason]++
 		if reason == "" {
-			m.mu.Lock()
 			m.acknowledged[block.Header.BlockHash()] = account
-			m.mu.Unlock()
 		}
+		m.mu.Unlock()
 	}
 	return nil
 }
@@ -116,7 +130,7 @@ func TestCrash(t *testing.T) {
 	ledger("init")
 	g := &gateway{process: run(t, "serve", "--config", path), url: "http://" + listen, node: node}
 	g.awaitReady(true)
-	m := &memory{acknowledged: make(map[chainhash.Hash]string)}
+	m := newMemory()
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	for i := range crashClients {
