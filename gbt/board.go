@@ -134,9 +134,8 @@ func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
 	if err == nil {
 		if next.template != nil {
 			t.share(next.template)
-			// Numbers never go backwards here, whatever they do elsewhere.
-			t.Seq = max(t.Seq, next.template.Seq+1)
 		}
+		t.Seq = next.above(t.Seq)
 		t.answers, err = t.render()
 	}
 	if err != nil {
@@ -146,6 +145,14 @@ func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
 	next.posted, next.raw, next.answer = p.Seq, nil, [sha256.Size]byte{}
 	f.install(ctx, next, t, start)
 	return true
+}
+
+// above returns a number that the board gave. Numbers never go backwards here, whatever they do elsewhere.
+func (s *feedState) above(seq uint64) uint64 {
+	if s.template == nil {
+		return seq
+	}
+	return max(seq, s.template.Seq+1)
 }
 
 // rebuild makes of a shared template what it is at the gateway that put it up, but for its rendering.
@@ -191,7 +198,7 @@ func (f *Feed) post(ctx context.Context, next *feedState, t *Template, raw []byt
 	if up.Mark == t.mark() {
 		next.posted, next.raw = up.Seq, nil
 		if next.template != t { // it is not published yet
-			t.Seq = max(t.Seq, up.Seq)
+			t.Seq = next.above(up.Seq)
 		}
 	}
 	return up

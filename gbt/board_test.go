@@ -254,6 +254,11 @@ func TestBoardHasOneTemplateForAll(t *testing.T) {
 		if !poll.returned() || poll.err != nil {
 			t.Errorf("a long poll at the other gateway: returned %t, %v", poll.returned(), poll.err)
 		}
+		// Gateways that hear the same of the same node have it under the number that it got first.
+		newsA.send(newsOf(t, 3, 45))
+		time.Sleep(5 * time.Millisecond)
+		newsB.send(newsOf(t, 3, 45))
+		same(t, 45, a, b)
 		// On a new block whoever hears of it first.
 		newsB.send(newsOf(t, 2, 50))
 		newsA.send(newsOf(t, 2, 60))
