@@ -76,6 +76,8 @@ type demo struct {
 	gateway *app.App
 	board   *board
 	miners  []demoMiner
+	// rigs are what the miners mine with, in their order.
+	rigs []*client.Miner
 	// address is what blocks pay, and who joins in may mine for.
 	address string
 }
@@ -141,6 +143,9 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(),
 		Verdicts: d.verdict, Log: log,
 	})
+	if err == nil {
+		err = d.equip()
+	}
 	if err != nil {
 		return errors.Join(err, d.chain.Close())
 	}
@@ -214,28 +219,30 @@ func (d *demo) welcome(out *screen) {
 func (d *demo) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.gateway.Run(ctx) })
-	for _, m := range d.miners {
-		g.Go(func() error { return d.mine(ctx, m) })
+	for _, rig := range d.rigs {
+		g.Go(func() error { return rig.Run(ctx) })
 	}
 	g.Go(func() error { return d.traffic.Run(ctx) })
 	g.Go(func() error { return d.report(ctx) })
 	return g.Wait()
 }
 
-// mine runs one miner against the gateway, over HTTP like any other.
-func (d *demo) mine(ctx context.Context, m demoMiner) error {
-	c, err := client.New(client.Config{
-		URL: d.gateway.URL(), User: m.address + "." + m.name, Password: fmt.Sprintf("d=%g", m.rate*demoShareEvery.Seconds()/hashesPerDifficulty), UserAgent: "gbtpool-demo",
-	})
-	if err != nil {
-		return err
+// equip makes a rig for each miner. They mine over HTTP like any other.
+func (d *demo) equip() error {
+	for _, m := range d.miners {
+		c, err := client.New(client.Config{
+			URL: d.gateway.URL(), User: m.address + "." + m.name, Password: fmt.Sprintf("d=%g", m.rate*demoShareEvery.Seconds()/hashesPerDifficulty), UserAgent: "gbtpool-demo",
+		})
+		if err != nil {
+			return err
+		}
+		rig, err := client.NewMiner(client.MinerConfig{Client: c, Threads: 1, HashRate: m.rate})
+		if err != nil {
+			return err
+		}
+		d.rigs = append(d.rigs, rig)
 	}
-	defer c.Close()
-	miner, err := client.NewMiner(client.MinerConfig{Client: c, Threads: 1, HashRate: m.rate})
-	if err != nil {
-		return err
-	}
-	return miner.Run(ctx)
+	return nil
 }
 
 // report sums the shares up at intervals.
