@@ -46,6 +46,8 @@ type Ledger struct {
 	ready chan struct{}
 	// queues takes shares to the partition's committer; it has MaxPartitions of them.
 	queues []chan *pending
+	// needs is what Trim has found out about blocks that were not released.
+	needs atomic.Pointer[map[chainhash.Hash][]shares.Position]
 }
 
 // opened is what is known of a ledger once it has been looked at.
@@ -60,6 +62,7 @@ func NewLedger(cfg LedgerConfig) (*Ledger, error) {
 		return nil, errors.New("ledger: Client, Chain, Gateway, Now and Log are required")
 	}
 	l := &Ledger{Client: cfg.Client, cfg: cfg, queues: make([]chan *pending, MaxPartitions), ready: make(chan struct{})}
+	l.needs.Store(new(map[chainhash.Hash][]shares.Position))
 	for p := range l.queues {
 		l.queues[p] = make(chan *pending, maxGroup)
 	}

@@ -188,38 +188,57 @@ func (l *Ledger) needed(ctx context.Context, o *opened, size shares.Weight) ([]s
 	if err != nil {
 		return nil, err
 	}
-	windows := []shares.Window{now}
+	lower(needed, now)
 	blocks, err := l.found(ctx, o)
 	if err != nil {
 		return nil, err
 	}
+	known, next := l.needs.Load(), make(map[chainhash.Hash][]shares.Position)
 	for _, b := range blocks {
 		if b.released {
 			continue
 		}
-		w, err := l.Window(ctx, b.Hash, b.Found.Window)
-		if err != nil {
-			return nil, err
+		from := (*known)[b.Hash]
+		if from == nil {
+			if from, err = l.blockNeeds(ctx, o, &b); err != nil {
+				return nil, err
+			}
 		}
-		windows = append(windows, w)
-		from, err := l.places(ctx, o, func(k part) (string, string) { return k.block(b.Hash.String()), "from" })
-		if err != nil {
-			return nil, err
-		}
+		next[b.Hash] = from
 		for p := range from {
-			from[p].Partition = p
-			from[p].Seq++
 			needed[p] = earlier(needed[p], from[p])
 		}
 	}
-	for _, w := range windows {
-		for p := range needed {
-			if w.Shares > 0 {
-				needed[p] = earlier(needed[p], w.Oldest)
-			}
+	l.needs.Store(&next)
+	return needed, nil
+}
+
+// blockNeeds returns where the detail begins, in each partition, that a block's round and window need.
+// It never changes.
+func (l *Ledger) blockNeeds(ctx context.Context, o *opened, b *found) ([]shares.Position, error) {
+	w, err := l.Window(ctx, b.Hash, b.Found.Window)
+	if err != nil {
+		return nil, err
+	}
+	from, err := l.places(ctx, o, func(k part) (string, string) { return k.block(b.Hash.String()), "from" })
+	if err != nil {
+		return nil, err
+	}
+	for p := range from {
+		from[p].Partition = p
+		from[p].Seq++
+	}
+	lower(from, w)
+	return from, nil
+}
+
+// lower lowers places, by partition, to the beginning of a window.
+func lower(places []shares.Position, w shares.Window) {
+	for p := range places {
+		if w.Shares > 0 {
+			places[p] = earlier(places[p], w.Oldest)
 		}
 	}
-	return needed, nil
 }
 
 func earlier(a, b shares.Position) shares.Position {
