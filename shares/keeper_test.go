@@ -423,10 +423,14 @@ func TestKeeperCountsRefusalsOnce(t *testing.T) {
 		l.set(errors.New("reply lost"), true)
 		time.Sleep(90 * time.Second)
 		k.Refused(sub, gbt.HighHash)
+		k.Refused(sub, "bad-txns-premature-spend")
+		k.Refused(sub, "bad-txns-premature-spend (spends a coinbase at depth 3)")
 		l.set(nil, false)
 		time.Sleep(3 * time.Minute)
 		stop()
-		want := map[Refusal]int64{{Account: "a", Worker: "w", Reason: gbt.HighHash}: 3}
+		want := map[Refusal]int64{
+			{Account: "a", Worker: "w", Reason: gbt.HighHash}: 3, {Account: "a", Worker: "w", Reason: "bad-txns-premature-spend"}: 2,
+		}
 		if diff := cmp.Diff(want, l.refused); diff != "" {
 			t.Error(diff)
 		}

@@ -2,6 +2,7 @@ package shares
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/gbtpool/gbtpool/gbt"
@@ -28,11 +29,19 @@ func (r *refusals) add(s gbt.Submission, reason gbt.Reason) {
 	if r.counts == nil {
 		r.counts = make(map[Refusal]int64)
 	}
-	key := Refusal{Account: s.Account.Address, Worker: s.Worker, Reason: reason}
+	key := Refusal{Account: s.Account.Address, Worker: s.Worker, Reason: word(reason)}
 	if _, known := r.counts[key]; !known && len(r.counts) >= maxRefusals {
-		key = Refusal{Reason: reason} // still counted for the pool
+		key = Refusal{Reason: key.Reason} // still counted for the pool
 	}
 	r.counts[key]++
+}
+
+// word returns a reason without what a node adds in brackets, which differs from block to block.
+func word(reason gbt.Reason) gbt.Reason {
+	if end := strings.IndexAny(string(reason), " (:"); end > 0 {
+		return reason[:end]
+	}
+	return reason
 }
 
 // flush writes a batch. One that failed is written again as it was, so that it counts once.

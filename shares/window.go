@@ -2,7 +2,9 @@ package shares
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"slices"
 	"strings"
@@ -37,13 +39,18 @@ type Window struct {
 // Counter sums a window up, share by share, newest first. The zero Counter is for a window of no
 // size; make one with NewCounter.
 type Counter struct {
-	window  Window
-	credits map[string]Weight
+	window Window
+	// credits are in the order of their accounts' appearance. number tells it by the hash of the account;
+	// who comes second with a hash has the next free number. A map by account takes twice as long, because
+	// it looks up names all over the memory as it grows.
+	credits []Credit
+	number  map[uint64]uint32
+	seed    maphash.Seed
 }
 
 // NewCounter returns a Counter for a window of a size; a negative one counts as none.
 func NewCounter(size Weight) *Counter {
-	return &Counter{window: Window{Size: max(size, 0)}, credits: make(map[string]Weight)}
+	return &Counter{window: Window{Size: max(size, 0)}, number: make(map[uint64]uint32), seed: maphash.MakeSeed()}
 }
 
 // Full reports whether older shares do not count any more.
@@ -63,25 +70,74 @@ func (c *Counter) Add(at Position, account string, weight Weight) {
 	c.window.Oldest, c.window.Part = at, part
 	c.window.Total += part
 	if part > 0 {
-		c.credits[account] += part
+		c.credit(account, part)
+	}
+}
+
+// credit adds to an account's credit.
+func (c *Counter) credit(account string, weight Weight) {
+	for hash := maphash.String(c.seed, account); ; hash++ {
+		i, ok := c.number[hash]
+		if !ok {
+			c.number[hash] = uint32(len(c.credits))
+			// A copy, because it may be part of a long text that has to go.
+			c.credits = append(c.credits, Credit{strings.Clone(account), weight})
+			return
+		}
+		if c.credits[i].Account == account {
+			c.credits[i].Weight += weight
+			return
+		}
 	}
 }
 
 // Window returns what was counted.
 func (c *Counter) Window() Window {
 	w := c.window
-	w.Credits = sorted(c.credits)
+	w.Credits = byAccount(c.credits)
 	return w
 }
 
-// sorted returns credits by account.
-func sorted(sums map[string]Weight) []Credit {
-	out := make([]Credit, 0, len(sums))
-	for account, weight := range sums {
-		out = append(out, Credit{account, weight})
+// byAccount returns credits by account.
+func byAccount(credits []Credit) []Credit {
+	type place struct {
+		key   uint64
+		index int
 	}
-	slices.SortFunc(out, func(a, b Credit) int { return strings.Compare(a.Account, b.Account) })
+	// Most addresses differ in the eight bytes after what all have in common. Those are compared without
+	// a look at the names, which lie all over the memory.
+	skip := common(credits)
+	order := make([]place, len(credits))
+	for i := range credits {
+		var key [8]byte
+		copy(key[:], credits[i].Account[skip:])
+		order[i] = place{binary.BigEndian.Uint64(key[:]), i}
+	}
+	slices.SortFunc(order, func(a, b place) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return strings.Compare(credits[a.index].Account, credits[b.index].Account)
+	})
+	out := make([]Credit, len(credits))
+	for i, p := range order {
+		out[i] = credits[p.index]
+	}
 	return out
+}
+
+// common returns how many bytes all accounts begin with alike.
+func common(credits []Credit) int {
+	if len(credits) == 0 {
+		return 0
+	}
+	prefix := credits[0].Account
+	for i := range credits {
+		for !strings.HasPrefix(credits[i].Account, prefix) {
+			prefix = prefix[:len(prefix)-1]
+		}
+	}
+	return len(prefix)
 }
 
 // CountWindow counts a window of a size over entries that come newest first, and reads no more of
@@ -123,8 +179,9 @@ func NewRound(block chainhash.Hash, unit Unit, shares int64, sums map[string]Wei
 			return Round{}, fmt.Errorf("round: %s: %w", account, ErrWeight)
 		}
 		r.Total += weight
+		r.Credits = append(r.Credits, Credit{account, weight})
 	}
-	r.Credits = sorted(sums)
+	r.Credits = byAccount(r.Credits)
 	return r, nil
 }
 

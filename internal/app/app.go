@@ -204,7 +204,7 @@ func (a *App) buildDoor() error {
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newNodeCollector(a.nodes),
+		newNodeCollector(a.nodes), newLedgerCollector(a.books),
 	} {
 		if err := registry.Register(c); err != nil {
 			return fmt.Errorf("metrics: %w", err)
