@@ -40,21 +40,61 @@ type declaredBlock struct {
 	sets map[setID]*txSet
 	txs  map[chainhash.Hash]*Transaction // by wtxid
 	used int64                           // bytes
+	read int                             // records of the store
 }
 
 func newDeclaredSets(store SetStore, memory int64) *declaredSets {
 	return &declaredSets{store: store, memory: memory, blocks: make(map[chainhash.Hash]*declaredBlock)}
 }
 
-// find returns a declared set. confirm hears of each that was read from the store.
+// find returns a declared set. confirm hears of each that was read from the store, where another gateway
+// may have put it since it was last read.
 func (d *declaredSets) find(ctx context.Context, previous chainhash.Hash, id setID, confirm func(claim)) (*txSet, error) {
+	set, read := d.known(previous, id)
+	if set != nil || d.store == nil {
+		return set, nil
+	}
+	// Shares are judged while this takes its time.
+	records, err := d.store.Records(ctx, previous, read)
+	if err != nil {
+		return nil, fmt.Errorf("%w: declared work cannot be read: %w", ErrUnavailable, err)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	block, err := d.block(ctx, previous, confirm)
-	if err != nil {
-		return nil, err
+	block, ok := d.blocks[previous]
+	if !ok {
+		return nil, nil // it was dropped meanwhile
+	}
+	if done := block.read - read; done < len(records) {
+		d.take(block, previous, records[max(done, 0):], confirm)
 	}
 	return block.sets[id], nil
+}
+
+// known returns a declared set that was read, and how many records were.
+func (d *declaredSets) known(previous chainhash.Hash, id setID) (*txSet, int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	block := d.block(previous)
+	return block.sets[id], block.read
+}
+
+// take keeps what records say. One that cannot be read, or that there is no room for, is left out: whoever
+// declared it declares it again. The caller holds mu.
+func (d *declaredSets) take(block *declaredBlock, previous chainhash.Hash, records [][]byte, confirm func(claim)) {
+	for _, record := range records {
+		block.read++
+		set, c, err := block.decode(record)
+		if err != nil {
+			continue
+		}
+		c.set = set.id(previous)
+		if _, ok := block.sets[c.set]; ok || block.used+block.cost(set) > d.memory {
+			continue
+		}
+		block.keep(set, c.set)
+		confirm(c)
+	}
 }
 
 // transaction returns a declared transaction by its wtxid, or its txid if that is the same.
@@ -86,7 +126,7 @@ func (d *declaredSets) matching(c *candidate) *txSet {
 // add keeps a set that was confirmed for what is claimed. It returns once the set would outlive a
 // crash.
 func (d *declaredSets) add(ctx context.Context, previous chainhash.Hash, set *txSet, c claim) error {
-	block, record, err := d.record(ctx, previous, set, c)
+	block, record, err := d.record(previous, set, c)
 	if record == nil || err != nil {
 		return err
 	}
@@ -103,13 +143,10 @@ func (d *declaredSets) add(ctx context.Context, previous chainhash.Hash, set *tx
 }
 
 // record returns the record of a set and where it belongs; none if it is there already.
-func (d *declaredSets) record(ctx context.Context, previous chainhash.Hash, set *txSet, c claim) (*declaredBlock, []byte, error) {
+func (d *declaredSets) record(previous chainhash.Hash, set *txSet, c claim) (*declaredBlock, []byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	block, err := d.block(ctx, previous, func(claim) {})
-	if err != nil {
-		return nil, nil, err
-	}
+	block := d.block(previous)
 	if _, ok := block.sets[c.set]; ok {
 		return block, nil, nil
 	}
@@ -119,47 +156,39 @@ func (d *declaredSets) record(ctx context.Context, previous chainhash.Hash, set 
 	return block, block.encode(set, c), nil
 }
 
-// keep drops what was declared on other previous blocks.
+// keep drops what was declared on other previous blocks. What the store does not drop now it drops after
+// the next block.
 func (d *declaredSets) keep(ctx context.Context, previous ...chainhash.Hash) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if slices.Equal(d.kept, previous) {
+	if !d.forget(previous) || d.store == nil {
 		return nil
 	}
-	maps.DeleteFunc(d.blocks, func(p chainhash.Hash, _ *declaredBlock) bool { return !slices.Contains(previous, p) })
-	if d.store != nil {
-		if err := d.store.Keep(ctx, previous...); err != nil {
-			return fmt.Errorf("old declared work: %w", err)
-		}
+	// Shares are judged while this takes its time.
+	if err := d.store.Keep(ctx, previous...); err != nil {
+		return fmt.Errorf("old declared work: %w", err)
 	}
-	d.kept = previous
 	return nil
 }
 
-// block returns what is declared on previous, which is read from the store the first time. The
-// caller holds mu.
-func (d *declaredSets) block(ctx context.Context, previous chainhash.Hash, confirm func(claim)) (*declaredBlock, error) {
-	if block, ok := d.blocks[previous]; ok {
-		return block, nil
+// forget is keep without the store. It reports whether there was anything new to do.
+func (d *declaredSets) forget(previous []chainhash.Hash) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if slices.Equal(d.kept, previous) {
+		return false
 	}
-	block := &declaredBlock{sets: make(map[setID]*txSet), txs: make(map[chainhash.Hash]*Transaction)}
-	if d.store != nil {
-		records, err := d.store.Records(ctx, previous)
-		if err != nil {
-			return nil, fmt.Errorf("%w: declared work cannot be read: %w", ErrUnavailable, err)
-		}
-		for _, record := range records {
-			set, c, err := block.decode(record)
-			if err != nil {
-				return nil, fmt.Errorf("declared work: %w", err)
-			}
-			c.set = set.id(previous)
-			block.keep(set, c.set)
-			confirm(c)
-		}
+	maps.DeleteFunc(d.blocks, func(p chainhash.Hash, _ *declaredBlock) bool { return !slices.Contains(previous, p) })
+	d.kept = previous
+	return true
+}
+
+// block returns what is declared on previous, as far as it was read. The caller holds mu.
+func (d *declaredSets) block(previous chainhash.Hash) *declaredBlock {
+	block, ok := d.blocks[previous]
+	if !ok {
+		block = &declaredBlock{sets: make(map[setID]*txSet), txs: make(map[chainhash.Hash]*Transaction)}
+		d.blocks[previous] = block
 	}
-	d.blocks[previous] = block
-	return block, nil
+	return block
 }
 
 // cost returns what keeping a set takes.

@@ -29,10 +29,11 @@ func (m *memoryStore) Append(_ context.Context, previous chainhash.Hash, record 
 	return nil
 }
 
-func (m *memoryStore) Records(_ context.Context, previous chainhash.Hash) ([][]byte, error) {
+func (m *memoryStore) Records(_ context.Context, previous chainhash.Hash, from int) ([][]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.records[previous]), m.err
+	all := m.records[previous]
+	return slices.Clone(all[min(from, len(all)):]), m.err
 }
 
 func (m *memoryStore) Keep(_ context.Context, previous ...chainhash.Hash) error {
@@ -129,12 +130,63 @@ func TestDeclaredSetsBound(t *testing.T) {
 	if err := d.add(t.Context(), tipOf(1), set, claim{set: set.id(tipOf(1))}); !errors.Is(err, ErrUnavailable) || !errors.Is(err, broken.err) {
 		t.Errorf("error %v, want the store's", err)
 	}
+	if got, err := d.find(t.Context(), tipOf(1), set.id(tipOf(1)), nil); got != nil || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("what cannot be looked up is %v, %v", got, err)
+	}
+	broken.err = nil
 	if got, err := d.find(t.Context(), tipOf(1), set.id(tipOf(1)), nil); got != nil || err != nil {
 		t.Errorf("what was not stored is kept: %v, %v", got, err)
 	}
-	broken.err = nil
 	if err := d.add(t.Context(), tipOf(1), set, claim{set: set.id(tipOf(1))}); err != nil {
 		t.Errorf("once there is space: %v", err)
+	}
+}
+
+// TestDeclaredSetsOfManyGateways has two gateways declare in turn, each on what it knows, and finds
+// everything at both, and at a third that comes later.
+func TestDeclaredSetsOfManyGateways(t *testing.T) {
+	store := &memoryStore{records: make(map[chainhash.Hash][][]byte)}
+	one, other := newDeclaredSets(store, 1<<20), newDeclaredSets(store, 1<<20)
+	var ids []setID
+	for i, positions := range [][]int{{0}, {0, 1}, {1, 2}, {0, 1, 2}, {1, 2}, {0, 3, 4}} {
+		set := mixedSet(t, positions...)
+		id := set.id(tipOf(1))
+		ids = append(ids, id)
+		gateway, elsewhere := one, other
+		if i%2 == 1 {
+			gateway, elsewhere = other, one
+		}
+		if err := gateway.add(t.Context(), tipOf(1), set, claim{set: id, value: int64(i)}); err != nil {
+			t.Fatal(err)
+		}
+		var heard []claim
+		got, err := elsewhere.find(t.Context(), tipOf(1), id, func(c claim) { heard = append(heard, c) })
+		if err != nil || got == nil || got.id(tipOf(1)) != id {
+			t.Fatalf("set %d at the other gateway: %v, %v", i, got, err)
+		}
+		if i != 4 && (len(heard) == 0 || heard[len(heard)-1] != claim{set: id, value: int64(i)}) {
+			t.Errorf("set %d is good for %v at the other gateway", i, heard)
+		}
+	}
+	later := newDeclaredSets(store, 1<<20)
+	for _, d := range []*declaredSets{later, one, other} {
+		for i, id := range ids {
+			if got, err := d.find(t.Context(), tipOf(1), id, func(claim) {}); err != nil || got == nil {
+				t.Errorf("set %d: %v, %v", i, got, err)
+			}
+		}
+		if used := later.blocks[tipOf(1)].used; d.blocks[tipOf(1)].used != used {
+			t.Errorf("one gateway uses %d bytes, another %d", d.blocks[tipOf(1)].used, used)
+		}
+	}
+	// What cannot be read is left out, with nothing else.
+	store.records[tipOf(1)] = append(store.records[tipOf(1)], []byte("of a later version"))
+	set := mixedSet(t, 2, 4)
+	if err := one.add(t.Context(), tipOf(1), set, claim{set: set.id(tipOf(1))}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := other.find(t.Context(), tipOf(1), set.id(tipOf(1)), func(claim) {}); err != nil || got == nil {
+		t.Errorf("behind what cannot be read: %v, %v", got, err)
 	}
 }
 

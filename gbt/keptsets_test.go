@@ -38,10 +38,11 @@ func (k *keptSets) Append(_ context.Context, previous chainhash.Hash, record []b
 	return k.err
 }
 
-func (k *keptSets) Records(_ context.Context, previous chainhash.Hash) ([][]byte, error) {
+func (k *keptSets) Records(_ context.Context, previous chainhash.Hash, from int) ([][]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Clone(k.records[previous]), k.err
+	all := k.records[previous]
+	return slices.Clone(all[min(from, len(all)):]), k.err
 }
 
 func (k *keptSets) Keep(_ context.Context, previous ...chainhash.Hash) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/internal/declared"
 	"github.com/gbtpool/gbtpool/internal/node"
+	"github.com/gbtpool/gbtpool/internal/redisstore"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -26,6 +27,8 @@ const (
 	patience = 10 * time.Second
 	// pacedWorkers is how many workers have share targets of their own remembered.
 	pacedWorkers = 100_000
+	// setsKeep is for how long declared work is kept in Redis if no block comes.
+	setsKeep = 24 * time.Hour
 	// blockWait is how long a found block's submission waits for the nodes' answer.
 	blockWait = 15 * time.Second
 )
@@ -176,8 +179,15 @@ func (a *App) buildJudge() (*gbt.Judge, error) {
 		Floor: cfg.Choice.Floor, Budget: cfg.Choice.Budget, Memory: cfg.Choice.Memory, ForbiddenFlags: cfg.Choice.ForbiddenFlags,
 		Now: time.Now, Log: cfg.Log.With("part", "judge"),
 	}
-	if cfg.Choice.Dir != "" {
-		var err error
+	var err error
+	switch {
+	case a.books.embedded == nil:
+		// All gateways judge it.
+		judge.Store, err = redisstore.NewSets(redisstore.SetsConfig{Ledger: a.books.ledger, Keep: setsKeep})
+		if err != nil {
+			return nil, err
+		}
+	case cfg.Choice.Dir != "":
 		a.store, err = declared.Open(declared.Config{
 			// Records take a little more than what they keep.
 			Dir: cfg.Choice.Dir, Bytes: 2 * cfg.Choice.Memory, Log: cfg.Log.With("part", "declared"),

@@ -45,10 +45,11 @@ func (realDisk) syncDir(dir string) error {
 type file struct {
 	medium
 	path string
-	// size is where the last record ends that was kept, and torn whether there may be something
-	// behind it.
-	size int64
-	torn bool
+	// size is where the last record ends that was kept, count how many there are, and torn whether there
+	// may be something behind the last.
+	size  int64
+	count int
+	torn  bool
 }
 
 // append writes a record and returns once it would outlive a crash. After an error the file ends

@@ -112,7 +112,7 @@ func live(t *testing.T, disk *badDisk, records []string, name string) []string {
 	attempt(records[:2])
 	attempt(records[2:])
 	s := open(t, dir, nil)
-	got, err := s.Records(t.Context(), chainhash.Hash{1})
+	got, err := s.Records(t.Context(), chainhash.Hash{1}, 0)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -131,7 +131,7 @@ func live(t *testing.T, disk *badDisk, records []string, name string) []string {
 	appended(t, s, chainhash.Hash{1}, "more")
 	closed(t, s)
 	s = open(t, dir, nil)
-	again, err := s.Records(t.Context(), chainhash.Hash{1})
+	again, err := s.Records(t.Context(), chainhash.Hash{1}, 0)
 	if err != nil || len(again) != len(got)+1 || string(again[len(got)]) != "more" {
 		t.Errorf("%s: after another record there are %q, %v", name, again, err)
 	}

@@ -108,11 +108,12 @@ func (s *Store) Append(ctx context.Context, previous chainhash.Hash, record []by
 	if err := f.append(framed); err != nil {
 		return fmt.Errorf("declared work: %w", err)
 	}
+	f.count++
 	return nil
 }
 
 // Records implements gbt.SetStore.
-func (s *Store) Records(ctx context.Context, previous chainhash.Hash) ([][]byte, error) {
+func (s *Store) Records(ctx context.Context, previous chainhash.Hash, from int) ([][]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := os.Stat(s.path(previous)); errors.Is(err, os.ErrNotExist) && s.logs != nil {
@@ -122,12 +123,15 @@ func (s *Store) Records(ctx context.Context, previous chainhash.Hash) ([][]byte,
 	if err != nil {
 		return nil, err
 	}
+	if from >= f.count {
+		return nil, nil // whoever asks for what is not there has not the whole file read
+	}
 	raw, err := os.ReadFile(f.path)
 	if err != nil {
 		return nil, fmt.Errorf("declared work: %w", err)
 	}
 	records, _ := unframe(raw[:min(f.size, int64(len(raw)))])
-	return records, nil
+	return records[min(from, len(records)):], nil
 }
 
 // Keep implements gbt.SetStore.
@@ -209,8 +213,8 @@ func (s *Store) repair(ctx context.Context, f *file) error {
 	if err != nil {
 		return err
 	}
-	_, whole := unframe(raw)
-	f.size = int64(whole)
+	records, whole := unframe(raw)
+	f.size, f.count = int64(whole), len(records)
 	if rest := raw[whole:]; len(rest) > 0 {
 		aside := strings.TrimSuffix(f.path, suffix) + damagedSuffix
 		s.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "the end of a file of declared work is damaged and cut off",

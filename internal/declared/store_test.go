@@ -63,7 +63,7 @@ func appended(t *testing.T, s *Store, previous chainhash.Hash, records ...string
 
 func holds(t *testing.T, s *Store, previous chainhash.Hash, want ...string) {
 	t.Helper()
-	records, err := s.Records(t.Context(), previous)
+	records, err := s.Records(t.Context(), previous, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestStoreClosed(t *testing.T) {
 	closed(t, s)
 	for name, call := range map[string]func() error{
 		"Append":  func() error { return s.Append(t.Context(), chainhash.Hash{1}, nil) },
-		"Records": func() error { _, err := s.Records(t.Context(), chainhash.Hash{2}); return err },
+		"Records": func() error { _, err := s.Records(t.Context(), chainhash.Hash{2}, 0); return err },
 		"Keep":    func() error { return s.Keep(t.Context()) },
 	} {
 		if err := call(); !errors.Is(err, os.ErrClosed) {

@@ -24,6 +24,7 @@ func SetStoreContract(t *testing.T, open func() gbt.SetStore) {
 	}{
 		{"empty", setStore.empty},
 		{"in order", setStore.inOrder},
+		{"from the middle", setStore.fromTheMiddle},
 		{"by previous block", setStore.byBlock},
 		{"any bytes", setStore.anyBytes},
 		{"copies", setStore.copies},
@@ -52,7 +53,7 @@ func (s setStore) append(previous chainhash.Hash, records ...string) {
 
 func (s setStore) records(previous chainhash.Hash) []string {
 	s.Helper()
-	raw, err := s.store.Records(s.Context(), previous)
+	raw, err := s.store.Records(s.Context(), previous, 0)
 	if err != nil {
 		s.Fatalf("records on %s: %v", previous, err)
 	}
@@ -89,6 +90,28 @@ func (s setStore) inOrder() {
 	s.want(chainhash.Hash{1}, all...)
 }
 
+func (s setStore) fromTheMiddle() {
+	all := []string{"a", "b", "c"}
+	s.append(chainhash.Hash{1}, all...)
+	for from := range 5 {
+		got, err := s.store.Records(s.Context(), chainhash.Hash{1}, from)
+		if err != nil {
+			s.Fatal(err)
+		}
+		var texts []string
+		for _, record := range got {
+			texts = append(texts, string(record))
+		}
+		if want := all[min(from, len(all)):]; !slices.Equal(texts, want) {
+			s.Errorf("from %d on there are %q, want %q", from, texts, want)
+		}
+	}
+	s.append(chainhash.Hash{1}, "d")
+	if got, err := s.store.Records(s.Context(), chainhash.Hash{1}, 3); err != nil || len(got) != 1 || string(got[0]) != "d" {
+		s.Errorf("after another one there is %q, %v", got, err)
+	}
+}
+
 func (s setStore) byBlock() {
 	one, two := chainhash.Hash{1}, chainhash.Hash{31: 1} // which differ at either end
 	s.append(one, "a")
@@ -120,7 +143,7 @@ func (s setStore) copies() {
 	}
 	copy(record, "gone")
 	s.append(chainhash.Hash{1}, "next")
-	got, err := s.store.Records(s.Context(), chainhash.Hash{1})
+	got, err := s.store.Records(s.Context(), chainhash.Hash{1}, 0)
 	if err != nil || len(got) != 2 {
 		s.Fatalf("%d records, %v; want 2", len(got), err)
 	}
@@ -195,8 +218,8 @@ func (s setStore) concurrentUse() {
 	for _, call := range []func() error{
 		func() error { return s.store.Append(s.Context(), stays, []byte("stays")) },
 		func() error { return s.store.Append(s.Context(), goes, []byte("goes")) },
-		func() error { _, err := s.store.Records(s.Context(), stays); return err },
-		func() error { _, err := s.store.Records(s.Context(), goes); return err },
+		func() error { _, err := s.store.Records(s.Context(), stays, 0); return err },
+		func() error { _, err := s.store.Records(s.Context(), goes, 0); return err },
 		func() error { return s.store.Keep(s.Context(), stays) },
 	} {
 		all.Go(func() {

@@ -29,11 +29,12 @@ func (m *memory) Append(_ context.Context, previous chainhash.Hash, record []byt
 }
 
 // Records implements gbt.SetStore.
-func (m *memory) Records(_ context.Context, previous chainhash.Hash) ([][]byte, error) {
+func (m *memory) Records(_ context.Context, previous chainhash.Hash, from int) ([][]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out [][]byte
-	for _, record := range m.records[previous] {
+	all := m.records[previous]
+	for _, record := range all[min(from, len(all)):] {
 		out = append(out, bytes.Clone(record))
 	}
 	return out, nil

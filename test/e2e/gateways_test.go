@@ -198,6 +198,22 @@ func (f *fleet) audit(shares int) {
 	}
 }
 
+// TestDeclaredAtAnotherGateway declares work at one gateway and mines it at the other.
+func TestDeclaredAtAnotherGateway(t *testing.T) {
+	n := btcdnode.New(t, btcdnode.Config{})
+	n.Generate(120)
+	n.Spend()
+	left := n.Spend()
+	f := newFleet(t, n, n)
+	f.agree(121)
+	declared := f.gateways[0].declareWithout(left)
+	f.gateways[1].mineDeclared(declared)
+	if n.BestBlock() == declared.PreviousBlock {
+		t.Error("the block is not the best one")
+	}
+	f.audit(1)
+}
+
 // TestRollingRestart restarts one gateway after the other: work that was issued before is good
 // afterwards, and a long poll goes on at another gateway as if nothing had happened.
 func TestRollingRestart(t *testing.T) {

@@ -119,10 +119,26 @@ func TestDeclaredOverRestart(t *testing.T) {
 	g := &gateway{process: run(t, "serve", "--config", path), url: "http://" + listen, node: n}
 	g.awaitReady(true)
 
+	declared, before := g.declareWithout(left), n.BestBlock()
+	if _, code := g.signal(syscall.SIGKILL); code == 0 {
+		t.Fatal("the gateway ended well although it was killed")
+	}
+	g = &gateway{process: run(t, "serve", "--config", path), url: "http://" + listen, node: n}
+	g.awaitReady(true)
+
+	g.mineDeclared(declared)
+	if n.BestBlock() == before {
+		t.Error("the block is not the best one")
+	}
+}
+
+// declareWithout declares work that leaves one of the pool's transactions out.
+func (g *gateway) declareWithout(left chainhash.Hash) *client.Template {
+	g.t.Helper()
 	c := g.connect()
-	pool, err := c.Template(t.Context(), client.Request{Choose: true}, nil)
+	pool, err := c.Template(g.t.Context(), client.Request{Choose: true}, nil)
 	if err != nil {
-		t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	var txs []client.Transaction
 	for _, tx := range pool.Transactions {
@@ -131,40 +147,37 @@ func TestDeclaredOverRestart(t *testing.T) {
 		}
 	}
 	if len(txs) == 0 || len(txs) == len(pool.Transactions) {
-		t.Fatalf("%d transactions of %d", len(txs), len(pool.Transactions))
+		g.t.Fatalf("%d transactions of %d", len(txs), len(pool.Transactions))
 	}
 	own, err := client.Offer{Pool: pool}.With(txs)
 	if err != nil {
-		t.Fatal(err)
+		g.t.Fatal(err)
 	}
-	ruling, err := c.Propose(t.Context(), firstBlock(t, own))
+	ruling, err := c.Propose(g.t.Context(), firstBlock(g.t, own))
 	if err != nil || !ruling.Accepted() {
-		t.Fatalf("proposal: %+v, %v", ruling, err)
+		g.t.Fatalf("proposal: %+v, %v", ruling, err)
 	}
-	if _, code := g.signal(syscall.SIGKILL); code == 0 {
-		t.Fatal("the gateway ended well although it was killed")
-	}
-	g = &gateway{process: run(t, "serve", "--config", path), url: "http://" + listen, node: n}
-	g.awaitReady(true)
+	return ruling.Template
+}
 
-	block := firstBlock(t, ruling.Template)
-	for !ruling.Template.NetworkTarget.MetBy(block.Header.BlockHash()) {
+// mineDeclared submits a block of declared work in less than a kilobyte.
+func (g *gateway) mineDeclared(work *client.Template) {
+	g.t.Helper()
+	block := firstBlock(g.t, work)
+	for !work.NetworkTarget.MetBy(block.Header.BlockHash()) {
 		block.Header.Nonce++
 	}
 	short, err := block.Merkled()
 	if err != nil {
-		t.Fatal(err)
+		g.t.Fatal(err)
 	}
 	if len(short) >= 1024 {
-		t.Errorf("the share takes %d bytes", len(short))
+		g.t.Errorf("the share takes %d bytes", len(short))
 	}
 	var reason *string
-	g.rpc(&reason, "submitblock", hex.EncodeToString(short), map[string]string{"workid": ruling.Template.WorkID})
+	g.rpc(&reason, "submitblock", hex.EncodeToString(short), map[string]string{"workid": work.WorkID})
 	if reason != nil {
-		t.Fatalf("the share is %s", *reason)
-	}
-	if n.BestBlock() != block.Header.BlockHash() {
-		t.Error("the block is not the best one")
+		g.t.Fatalf("the share is %s", *reason)
 	}
 }
 

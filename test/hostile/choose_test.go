@@ -88,10 +88,11 @@ func (r *records) Append(_ context.Context, previous chainhash.Hash, record []by
 	return nil
 }
 
-func (r *records) Records(_ context.Context, previous chainhash.Hash) ([][]byte, error) {
+func (r *records) Records(_ context.Context, previous chainhash.Hash, from int) ([][]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.all[previous]), nil
+	all := r.all[previous]
+	return slices.Clone(all[min(from, len(all)):]), nil
 }
 
 func (r *records) Keep(_ context.Context, previous ...chainhash.Hash) error {
