@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/gbtpool/gbtpool/internal/config"
+	"github.com/gbtpool/gbtpool/internal/redisstore"
 )
 
 // cli is the command line: one field per subcommand, one file per field.
@@ -39,6 +40,7 @@ func run(args []string) int {
 	defer stop()
 	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
+	redisstore.Quiet()
 
 	var c cli
 	parser, err := kong.New(&c,

@@ -167,6 +167,9 @@ func TestCrash(t *testing.T) {
 	if out := ledger("audit"); !strings.Contains(out, "is sound") {
 		t.Errorf("the audit says:\n%s", out)
 	}
+	if out := g.output(); strings.Contains(out, "redis: 20") {
+		t.Error("the Redis library prints lines of its own")
+	}
 	t.Logf("%d shares acknowledged in %d rounds", m.count(), rounds)
 }
 
