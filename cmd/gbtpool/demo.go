@@ -83,7 +83,7 @@ type demo struct {
 }
 
 // Run implements the command. Ctrl-C is its normal end.
-func (c *demoCmd) Run(ctx context.Context, out, errs *screen) error {
+func (c *demoCmd) Run(ctx context.Context, out *screen, errs errScreen) error {
 	miners, names, err := demoMiners()
 	if err != nil {
 		return err

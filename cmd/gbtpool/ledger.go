@@ -25,6 +25,8 @@ type ledgerCmd struct {
 	Audit  ledgerAuditCmd  `cmd:"" help:"Recompute every sum from the shares and compare; exit 0 if all agree."`
 	Window ledgerWindowCmd `cmd:"" help:"Show who did how much of the last shares."`
 	Round  ledgerRoundCmd  `cmd:"" help:"Show who did how much since the last found block, or up to one."`
+	Export ledgerExportCmd `cmd:"" help:"Write the whole ledger into a file, for others to check and for keeping."`
+	Verify ledgerVerifyCmd `cmd:"" help:"Recompute an export from its shares, needing only the file; exit 0 if it is sound."`
 	Resume ledgerResumeCmd `cmd:"" help:"Show why payouts stopped because the ledger had lost shares, and let them go on."`
 }
 

@@ -58,7 +58,7 @@ func run(args []string) int {
 	}
 	command, err := parser.Parse(args)
 	parser.FatalIfErrorf(err)
-	switch err := command.Run(newScreen(os.Stdout), newScreen(os.Stderr)); {
+	switch err := command.Run(newScreen(os.Stdout), errScreen{newScreen(os.Stderr)}); {
 	case errors.Is(err, errSilent):
 		return 1
 	case err != nil:

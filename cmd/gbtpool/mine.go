@@ -36,7 +36,7 @@ type mineCmd struct {
 }
 
 // Run implements the command. Ctrl-C is its normal end.
-func (c *mineCmd) Run(ctx context.Context, out, _ *screen) error {
+func (c *mineCmd) Run(ctx context.Context, out *screen) error {
 	server, err := client.New(client.Config{URL: c.URL, User: c.User, Password: c.Password, UserAgent: mineAgent})
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func minePool(t *testing.T, verdicts ...string) string {
 func TestMine(t *testing.T) {
 	s, buf := paper(false)
 	c := mineCmd{URL: minePool(t, `"stale-work"`, `null`), User: "me", Threads: 1, HashRate: 2000, CoinbaseSig: "/me/", Shares: 1}
-	if err := c.Run(t.Context(), s, s); err != nil {
+	if err := c.Run(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -93,7 +93,7 @@ func runUntil(t *testing.T, c mineCmd, terminal bool, until string) string {
 	defer cancel()
 	v := &viewer{until: until, stop: cancel}
 	s := &screen{Writer: v, terminal: terminal, colour: terminal}
-	if err := c.Run(ctx, s, s); err != nil {
+	if err := c.Run(ctx, s); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(v.String(), until) {

@@ -19,6 +19,10 @@ type screen struct {
 	terminal, colour bool
 }
 
+// errScreen is the screen for what goes wrong and how work goes. It has a type of its own, because kong
+// tells what commands are given by their types.
+type errScreen struct{ *screen }
+
 // newScreen returns the screen that a file is.
 func newScreen(f *os.File) *screen {
 	terminal := isatty.IsTerminal(f.Fd())

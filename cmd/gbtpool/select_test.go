@@ -139,7 +139,7 @@ func TestMineSelect(t *testing.T) {
 			defer cancel()
 			v := &reader{want: want, stop: cancel}
 			s := &screen{Writer: v}
-			if err := c.Run(ctx, s, s); err != nil {
+			if err := c.Run(ctx, s); err != nil {
 				t.Fatal(err)
 			}
 			if !want.MatchString(v.String()) {
@@ -310,7 +310,7 @@ func TestMineFlags(t *testing.T) {
 	} {
 		c.URL = "http://127.0.0.1:1"
 		s, _ := paper(false)
-		if err := c.Run(t.Context(), s, s); err == nil || !strings.Contains(err.Error(), fault) {
+		if err := c.Run(t.Context(), s); err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%+v: error is %v, want %q", c, err, fault)
 		}
 	}

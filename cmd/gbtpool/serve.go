@@ -33,7 +33,7 @@ type serveCmd struct {
 }
 
 // Run implements the command.
-func (c *serveCmd) Run(ctx context.Context, out, errs *screen) error {
+func (c *serveCmd) Run(ctx context.Context, out *screen, errs errScreen) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w; set listen to a free address and port", err)
@@ -72,7 +72,7 @@ type checkCmd struct {
 }
 
 // Run implements the command. It fails if anything on the list is bad.
-func (c *checkCmd) Run(ctx context.Context, out, _ *screen) error {
+func (c *checkCmd) Run(ctx context.Context, out *screen) error {
 	// Nobody is served: the checklist needs a gateway, not its port.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

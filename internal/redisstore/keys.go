@@ -1,8 +1,9 @@
 package redisstore
 
 import (
-	"hash/crc32"
 	"strconv"
+
+	"github.com/gbtpool/gbtpool/internal/ledgerfile"
 )
 
 // keys names the keys of a pool.
@@ -49,6 +50,4 @@ func (p part) worker(account, worker string) string {
 func (p part) workers(account string) string { return string(p) + "workers:" + account }
 
 // partitionOf returns the partition of an account, of n.
-func partitionOf(account string, n int) int {
-	return int(crc32.ChecksumIEEE([]byte(account)) % uint32(n))
-}
+func partitionOf(account string, n int) int { return ledgerfile.PartitionOf(account, n) }

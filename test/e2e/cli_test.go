@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -84,6 +85,15 @@ func TestDemo(t *testing.T) {
 	}
 	if !strings.Contains(p.output(), "in memory") {
 		t.Error("the demo does not say that shares are counted in memory")
+	}
+}
+
+// TestOutputGoesToStdout pipes a command's output away, as scripts do.
+func TestOutputGoesToStdout(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), binary, "ledger", "verify", "../../internal/ledgerfile/testdata/v1.jsonl.zst")
+	out, err := cmd.Output()
+	if err != nil || !strings.Contains(string(out), "is sound") {
+		t.Errorf("stdout gets %q, %v", out, err)
 	}
 }
 
