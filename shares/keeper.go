@@ -21,6 +21,12 @@ type Spool interface {
 	Append(ctx context.Context, record []byte) error
 	// Note keeps a record that may be lost in a crash, and does not wait.
 	Note(record []byte)
+	SpoolRecords
+	SpoolState
+}
+
+// SpoolRecords is what was appended and noted.
+type SpoolRecords interface {
 	// Records reads records from a place on, each with the place after it.
 	Records(from uint64) iter.Seq2[SpoolRecord, error]
 	// End returns the place behind the last record that outlives a crash.
@@ -28,7 +34,6 @@ type Spool interface {
 	// Release lets the oldest records go, as far as they lie before a place and as it has no room for
 	// them any more.
 	Release(before uint64) error
-	SpoolState
 }
 
 // SpoolState is a note beside the records that outlives a crash.
