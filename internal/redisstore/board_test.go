@@ -13,6 +13,16 @@ import (
 	"github.com/gbtpool/gbtpool/test/redisserver"
 )
 
+// onRedis returns a ledger of the contract as what it is.
+func onRedis(tb testing.TB, l storetest.Ledger) *redisstore.Ledger {
+	tb.Helper()
+	out, ok := l.(*redisstore.Ledger)
+	if !ok {
+		tb.Fatalf("the ledger is a %T", l)
+	}
+	return out
+}
+
 // boards opens one board as two gateways.
 func (o *opener) boards(keep time.Duration) func(testing.TB) (one, other gbt.Board) {
 	return func(tb testing.TB) (one, other gbt.Board) {
@@ -21,7 +31,7 @@ func (o *opener) boards(keep time.Duration) func(testing.TB) (one, other gbt.Boa
 		a, b := o.open(tb)
 		for i, l := range []storetest.Ledger{a, b} {
 			var err error
-			out[i], err = redisstore.NewBoard(redisstore.BoardConfig{Ledger: l.(*redisstore.Ledger), Keep: keep, Silence: time.Second})
+			out[i], err = redisstore.NewBoard(redisstore.BoardConfig{Ledger: onRedis(tb, l), Keep: keep, Silence: time.Second})
 			if err != nil {
 				tb.Fatal(err)
 			}

@@ -15,7 +15,7 @@ func (o *opener) sets(t *testing.T) func() gbt.SetStore {
 	t.Helper()
 	return func() gbt.SetStore {
 		one, _ := o.open(t)
-		s, err := redisstore.NewSets(redisstore.SetsConfig{Ledger: one.(*redisstore.Ledger), Keep: time.Hour})
+		s, err := redisstore.NewSets(redisstore.SetsConfig{Ledger: onRedis(t, one), Keep: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}

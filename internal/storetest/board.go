@@ -61,6 +61,7 @@ func sees(t *testing.T, b gbt.Board, block byte, have uint64, want *gbt.Posted) 
 }
 
 func boardShares(t *testing.T, one, other gbt.Board) {
+	t.Helper()
 	sees(t, one, 1, 0, nil)
 	if _, err := one.Find(t.Context(), onBlock(1), 7); !errors.Is(err, gbt.ErrNotPosted) {
 		t.Fatalf("a template that nobody has put up: %v", err)
@@ -89,6 +90,7 @@ func boardShares(t *testing.T, one, other gbt.Board) {
 }
 
 func boardNumbers(t *testing.T, one, other gbt.Board) {
+	t.Helper()
 	last := uint64(0)
 	for i := range byte(6) {
 		b := []gbt.Board{one, other}[i%2]
@@ -105,6 +107,7 @@ func boardNumbers(t *testing.T, one, other gbt.Board) {
 }
 
 func boardKeeps(t *testing.T, one, other gbt.Board) {
+	t.Helper()
 	mine := template(1, 7, 3)
 	mine.Seq = post(t, one, mine)
 	up, err := other.Post(t.Context(), template(1, 8, 3))
@@ -120,6 +123,7 @@ func boardKeeps(t *testing.T, one, other gbt.Board) {
 }
 
 func boardReplaces(t *testing.T, one, other gbt.Board) {
+	t.Helper()
 	post(t, one, template(1, 7, 3))
 	deadline := time.Now().Add(20 * time.Second)
 	for ; ; time.Sleep(20 * time.Millisecond) { // one looks at the board, and so is not silent
