@@ -16,8 +16,8 @@ type Judge interface {
 // Recorder keeps accepted shares.
 type Recorder interface {
 	// Record stores a share and is done only when it is stored. It fails with an error that
-	// matches ErrDuplicate if the share is there already; after any other error the share may be
-	// stored or not, and recording it again is safe.
+	// matches ErrDuplicate if the share is there already, and ErrTooOld if that cannot be told any
+	// more; after any other error the share may be stored or not, and recording it again is safe.
 	Record(ctx context.Context, share gbt.Share) error
 	// Refused counts a submission that earned nothing.
 	Refused(s gbt.Submission, reason gbt.Reason)
@@ -47,11 +47,12 @@ func (i *Intake) Submit(ctx context.Context, s gbt.Submission) gbt.Verdict {
 	v := i.cfg.Judge.Judge(ctx, s)
 	if v.Accepted() {
 		// A miner that hangs up after it has proven its work is credited all the same.
-		share := v.Share
-		share.Block = share.Block && v.BlockReason == "" // one that the nodes refused is a share like any other
-		switch err := i.cfg.Recorder.Record(context.WithoutCancel(ctx), share); {
+		// One that a node does not call the best block yet is recorded as a block: it may become that.
+		switch err := i.cfg.Recorder.Record(context.WithoutCancel(ctx), v.Share); {
 		case errors.Is(err, ErrDuplicate):
 			v.Reason, v.Detail, v.Share = gbt.Duplicate, "this work was submitted before", gbt.Share{}
+		case errors.Is(err, ErrTooOld):
+			v.Reason, v.Detail, v.Share = gbt.StaleWork, err.Error(), gbt.Share{}
 		case err != nil:
 			v.Share, v.Err = gbt.Share{}, fmt.Errorf("%w: the share could not be recorded: %w", gbt.ErrUnavailable, err)
 		}

@@ -31,7 +31,11 @@ func (s *scene) Record(ctx context.Context, share gbt.Share) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	s.events = append(s.events, "record "+share.Worker)
+	event := "record " + share.Worker
+	if share.Block {
+		event += ", a block"
+	}
+	s.events = append(s.events, event)
 	return s.recordErr
 }
 
@@ -50,6 +54,10 @@ func TestIntake(t *testing.T) {
 	full := errors.New("disk full")
 	later := fmt.Errorf("%w: no template", gbt.ErrUnavailable)
 	accepted := gbt.Verdict{Hash: share(1).Hash, Share: share(1), Block: true}
+	block := share(1)
+	block.Block = true
+	late := gbt.Verdict{Hash: block.Hash, Share: block, Block: true, BlockReason: "inconclusive"}
+	unheard := gbt.Verdict{Hash: block.Hash, Share: block, Block: true, BlockErr: full}
 	tests := []struct {
 		name      string
 		verdict   gbt.Verdict
@@ -59,6 +67,13 @@ func TestIntake(t *testing.T) {
 		events    []string
 	}{
 		{"accepted", accepted, nil, accepted, nil, []string{"judge", "record w"}},
+		{"a block that may yet be the best", late, nil, late, nil, []string{"judge", "record w, a block"}},
+		{"a block that no node has answered for", unheard, nil, unheard, nil, []string{"judge", "record w, a block"}},
+		{
+			"too old", accepted, fmt.Errorf("ledger: %w", ErrTooOld),
+			gbt.Verdict{Hash: share(1).Hash, Block: true, Reason: gbt.StaleWork, Detail: "ledger: " + ErrTooOld.Error()}, nil,
+			[]string{"judge", "record w", "refused w stale-work"},
+		},
 		{
 			"refused", gbt.Verdict{Reason: gbt.StaleWork, Detail: "late"}, nil,
 			gbt.Verdict{Reason: gbt.StaleWork, Detail: "late"}, nil, []string{"judge", "refused w stale-work"},
@@ -85,7 +100,7 @@ func TestIntake(t *testing.T) {
 			if got.Accepted() != (tt.want.Reason == "" && tt.wantErr == nil) {
 				t.Errorf("accepted %t", got.Accepted())
 			}
-			got.Err = nil
+			got.Err, got.BlockErr, tt.want.BlockErr = nil, nil, nil
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
 			}

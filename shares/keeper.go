@@ -17,8 +17,10 @@ import (
 // Spool is a local log of records that outlives a crash. Places in it grow from record to record.
 // Implementations are safe for concurrent use.
 type Spool interface {
-	// Append keeps a record and returns once it outlives a crash.
+	// Append keeps a record and returns once it outlives a crash. AppendReserved may use room for it
+	// that nothing else is given.
 	Append(ctx context.Context, record []byte) error
+	AppendReserved(ctx context.Context, record []byte) error
 	// Note keeps a record that may be lost in a crash, and does not wait.
 	Note(record []byte)
 	SpoolRecords
@@ -29,6 +31,8 @@ type Spool interface {
 type SpoolRecords interface {
 	// Records reads records from a place on, each with the place after it.
 	Records(from uint64) iter.Seq2[SpoolRecord, error]
+	// Sync returns once all that was noted before outlives a crash.
+	Sync(ctx context.Context) error
 	// End returns the place behind the last record that outlives a crash.
 	End() uint64
 	// Release lets the oldest records go, as far as they lie before a place and as it has no room for
@@ -89,13 +93,25 @@ type Keeper struct {
 	away    error // why shares go to the spool; nil if they go to the ledger
 	since   time.Time
 	marks   map[int]Receipt // the newest receipt of each partition
-	spooled map[chainhash.Hash]struct{}
-	back    error // the ledger went back in time, which nothing was done about yet; nil if not
-	lost    error // why payouts have to wait; nil if they need not
+	spooled map[chainhash.Hash]*spooling
+	blocks  map[chainhash.Hash]struct{} // some of the blocks that are in the spool
+	back    error                       // the ledger went back in time, which nothing was done about yet; nil if not
+	lost    error                       // why payouts have to wait; nil if they need not
 	// setAside counts shares that the ledger will not take any more.
 	setAside int64
 	refused  refusals
 }
+
+// spooling is a share on its way into the spool.
+type spooling struct {
+	// done is closed once err says whether it is there.
+	done chan struct{}
+	err  error
+}
+
+// maxBlocks is how many blocks are remembered to be in the spool: each is written there once, however
+// often it is submitted.
+const maxBlocks = 1024
 
 // errStarting is why a Keeper starts with its spool.
 var errStarting = fmt.Errorf("%w: it has not been looked at yet", ErrAway)
@@ -107,7 +123,8 @@ func NewKeeper(cfg KeeperConfig) (*Keeper, error) {
 	}
 	return &Keeper{
 		cfg: cfg, kick: make(chan struct{}, 1), away: errStarting, since: cfg.Now(),
-		marks: make(map[int]Receipt), spooled: make(map[chainhash.Hash]struct{}),
+		marks:   make(map[int]Receipt),
+		spooled: make(map[chainhash.Hash]*spooling), blocks: make(map[chainhash.Hash]struct{}),
 		refused: refusals{batch: cfg.Now().UnixMicro()},
 	}, nil
 }
@@ -144,16 +161,12 @@ func (k *Keeper) Record(ctx context.Context, s gbt.Share) error {
 	}
 	k.turn.RLock()
 	defer k.turn.RUnlock()
-	if share.Found != nil {
-		// Even if the ledger is there: a block is worth two places.
-		if err := k.cfg.Spool.Append(ctx, record); err != nil {
-			k.cfg.Log.LogAttrs(ctx, slog.LevelError, "block is not in the spool", slog.String("hash", share.Hash.String()), slog.Any("error", err))
-		}
-	}
+	// Even if the ledger is there: a block is worth two places.
+	kept := share.Found != nil && k.keepBlock(ctx, share, record)
 	if k.present() {
 		receipt, err := k.cfg.Ledger.Record(ctx, share)
 		if err == nil {
-			if share.Found == nil {
+			if !kept {
 				k.cfg.Spool.Note(record)
 			}
 			k.mark(receipt)
@@ -164,7 +177,28 @@ func (k *Keeper) Record(ctx context.Context, s gbt.Share) error {
 		}
 		k.leave(ctx, err)
 	}
-	return k.spool(ctx, share, record)
+	return k.spool(ctx, share.Hash, record, kept)
+}
+
+// keepBlock writes a block into the spool, once, and reports whether it is there.
+func (k *Keeper) keepBlock(ctx context.Context, share *Share, record []byte) bool {
+	k.mu.Lock()
+	_, kept := k.blocks[share.Hash]
+	k.mu.Unlock()
+	if kept {
+		return true
+	}
+	if err := k.cfg.Spool.AppendReserved(ctx, record); err != nil {
+		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "block is not in the spool", slog.String("hash", share.Hash.String()), slog.Any("error", err))
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.blocks) >= maxBlocks {
+		clear(k.blocks)
+	}
+	k.blocks[share.Hash] = struct{}{}
+	return true
 }
 
 // final reports whether trying again would not help.
@@ -172,22 +206,35 @@ func final(err error) bool {
 	return errors.Is(err, ErrDuplicate) || errors.Is(err, ErrTooOld) || errors.Is(err, ErrWeight)
 }
 
-// spool keeps a share for later.
-func (k *Keeper) spool(ctx context.Context, share *Share, record []byte) error {
-	k.mu.Lock()
-	_, known := k.spooled[share.Hash]
-	k.spooled[share.Hash] = struct{}{}
-	k.mu.Unlock()
-	if known {
-		return ErrDuplicate
-	}
-	if err := k.cfg.Spool.Append(ctx, record); err != nil {
+// spool keeps a share for later, unless it is kept already. Whoever brings it a second time is told that it
+// is a duplicate only once it surely is.
+func (k *Keeper) spool(ctx context.Context, hash chainhash.Hash, record []byte, kept bool) error {
+	own := &spooling{done: make(chan struct{})}
+	for {
 		k.mu.Lock()
-		delete(k.spooled, share.Hash)
+		first, known := k.spooled[hash]
+		if !known {
+			k.spooled[hash] = own
+		}
 		k.mu.Unlock()
-		return fmt.Errorf("the ledger is away, and so is the spool: %w", err)
+		if !known {
+			break
+		}
+		if <-first.done; first.err == nil {
+			return ErrDuplicate
+		}
 	}
-	return nil
+	if !kept {
+		own.err = k.cfg.Spool.Append(ctx, record)
+	}
+	if own.err != nil {
+		k.mu.Lock()
+		delete(k.spooled, hash)
+		k.mu.Unlock()
+		own.err = fmt.Errorf("the ledger is away, and so is the spool: %w", own.err)
+	}
+	close(own.done)
+	return own.err
 }
 
 // present reports whether shares go to the ledger.

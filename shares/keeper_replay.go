@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -75,6 +74,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if end := k.cfg.Spool.End(); p.Done > end {
+		// The end of the spool was lost. What lay before Done had been recorded.
+		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "spool ends before what it had", slog.Uint64("end", end), slog.Uint64("done", p.Done))
+		p.Done = end
+	}
 	k.mu.Lock()
 	for _, r := range p.Marks {
 		k.marks[r.Partition] = r
@@ -137,13 +141,17 @@ func (k *Keeper) returned(ctx context.Context, p *progress) error {
 	if err := k.verify(ctx, p); err != nil {
 		return err
 	}
-	if err := k.replay(ctx, p); err != nil {
-		return err
+	// Miners wait for what is left, so that is to be little.
+	for many := replayed; many >= replayed; {
+		var err error
+		if many, err = k.replay(ctx, p); err != nil {
+			return err
+		}
 	}
 	k.turn.Lock()
 	defer k.turn.Unlock()
 	// Nobody appends now: what came meanwhile is the rest.
-	if err := k.replay(ctx, p); err != nil {
+	if _, err := k.replay(ctx, p); err != nil {
 		return err
 	}
 	k.mu.Lock()
@@ -197,8 +205,9 @@ func (k *Keeper) halt(ctx context.Context, p *progress) error {
 	return k.save(ctx, p)
 }
 
-// replay records what is in the spool from where the last one ended, in order for each account.
-func (k *Keeper) replay(ctx context.Context, p *progress) error {
+// replay records what is in the spool from where the last one ended, in order for each account, and
+// returns how many shares that were.
+func (k *Keeper) replay(ctx context.Context, p *progress) (int, error) {
 	var group []*Share
 	count, next := 0, p.Done
 	give := func() error {
@@ -211,68 +220,56 @@ func (k *Keeper) replay(ctx context.Context, p *progress) error {
 	}
 	for r, err := range k.cfg.Spool.Records(p.Done) {
 		if err != nil {
-			return err
+			return count, err
 		}
 		share, err := decodeRecord(r.Data)
 		if err != nil {
-			return err
+			return count, err
 		}
 		group, next = append(group, share), r.Next
 		if len(group) == replayed {
 			if err := give(); err != nil {
-				return err
+				return count, err
 			}
 		}
 	}
 	if len(group) > 0 {
 		if err := give(); err != nil {
-			return err
+			return count, err
 		}
 	}
 	if count == 0 {
-		return nil
+		return 0, nil
 	}
 	k.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "spool given to the ledger", slog.Int("shares", count))
-	return k.save(ctx, p)
+	return count, k.save(ctx, p)
 }
 
-// give records shares: those of different accounts at once, those of one in order.
+// give records shares, those of one account in order. What is recorded stays so if others are not.
 func (k *Keeper) give(ctx context.Context, group []*Share) error {
-	by := make(map[string][]*Share)
-	for _, s := range group {
-		by[s.Account] = append(by[s.Account], s)
+	var failed error
+	for i, r := range k.cfg.Ledger.RecordAll(ctx, group) {
+		if err := k.given(ctx, group[i], r); err != nil && (failed == nil || errors.Is(err, ErrWentBack)) {
+			failed = err
+		}
 	}
-	errs := make(chan error, len(by))
-	var wait sync.WaitGroup
-	for _, list := range by {
-		wait.Go(func() {
-			for _, s := range list {
-				if err := k.giveOne(ctx, s); err != nil {
-					errs <- err
-					return
-				}
-			}
-		})
-	}
-	wait.Wait()
-	close(errs)
-	return <-errs
+	return failed
 }
 
-func (k *Keeper) giveOne(ctx context.Context, s *Share) error {
-	receipt, err := k.cfg.Ledger.Record(ctx, s)
+// given does what follows from what became of a share of the spool.
+func (k *Keeper) given(ctx context.Context, s *Share, r Recorded) error {
 	switch {
-	case err == nil, errors.Is(err, ErrDuplicate):
-		k.mark(receipt)
-	case final(err):
+	case r.Err == nil, errors.Is(r.Err, ErrDuplicate):
+		k.mark(r.Receipt)
+	case final(r.Err):
 		// Most likely it is there: too old to look up. An operator can tell by an export.
 		k.mu.Lock()
 		k.setAside++
 		k.mu.Unlock()
 		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "ledger does not take a share of the spool",
-			slog.String("hash", s.Hash.String()), slog.String("account", s.Account), slog.Int64("weight", int64(s.Weight)), slog.Any("error", err))
+			slog.String("hash", s.Hash.String()), slog.String("account", s.Account), slog.Int64("weight", int64(s.Weight)), slog.Any("error", r.Err))
 	default:
-		return err
+		return r.Err
 	}
 	k.mu.Lock()
 	delete(k.spooled, s.Hash)
@@ -301,7 +298,11 @@ func (k *Keeper) flush(ctx context.Context, p *progress) {
 		}
 		return
 	}
-	err := errors.Join(k.refused.flush(ctx, k.cfg.Ledger), k.heed(ctx))
+	if err := k.recheck(ctx); err != nil {
+		k.leave(ctx, err)
+		return
+	}
+	err := errors.Join(k.refused.flush(ctx, k.cfg.Ledger), k.heed(ctx), k.cfg.Spool.Sync(ctx))
 	k.turn.Lock()
 	if k.present() {
 		// Nobody records now, so all that is in the spool is in the ledger.
@@ -311,6 +312,18 @@ func (k *Keeper) flush(ctx context.Context, p *progress) {
 	if err = errors.Join(err, k.save(ctx, p), k.cfg.Spool.Release(p.Done)); err != nil {
 		k.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "refusals, marks or the spool could not be brought up to date", slog.Any("error", err))
 	}
+}
+
+// recheck has the ledger show that it still has the newest shares of this gateway, also in partitions that
+// none goes to any more. It fails if it has not.
+func (k *Keeper) recheck(ctx context.Context) error {
+	k.mu.Lock()
+	marks := slices.Collect(maps.Values(k.marks))
+	k.mu.Unlock()
+	if err := k.cfg.Ledger.Verify(ctx, marks); errors.Is(err, ErrWentBack) {
+		return err
+	}
+	return nil // that it cannot be asked now the next share will tell
 }
 
 // heed learns whether payouts have to wait, for whichever gateway's reason.

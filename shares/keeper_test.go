@@ -1,12 +1,8 @@
 package shares
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,220 +15,6 @@ import (
 
 	"github.com/gbtpool/gbtpool/gbt"
 )
-
-// shelf is a ledger in a map that fails as the test wants.
-type shelf struct {
-	mu    sync.Mutex
-	id    string
-	has   map[chainhash.Hash]Receipt
-	order []chainhash.Hash
-	// err is what all calls return; stored has Record store all the same, so that only the reply is
-	// lost.
-	err     error
-	stored  bool
-	refused map[Refusal]int64
-	batches map[int64]bool
-	halts   []Halt
-}
-
-func newShelf() *shelf {
-	return &shelf{id: "one", has: make(map[chainhash.Hash]Receipt), refused: make(map[Refusal]int64), batches: make(map[int64]bool)}
-}
-
-func (l *shelf) set(err error, stored bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.err, l.stored = err, stored
-}
-
-func (l *shelf) Open(context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
-}
-
-func (l *shelf) ID() string { return l.id }
-
-func (l *shelf) Record(_ context.Context, s *Share) (Receipt, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err != nil && !l.stored {
-		return Receipt{}, l.err
-	}
-	if r, ok := l.has[s.Hash]; ok && l.err == nil {
-		return r, ErrDuplicate
-	}
-	r := Receipt{Position: Position{Millis: int64(len(l.order) + 1)}, Hash: s.Hash}
-	l.has[s.Hash] = r
-	l.order = append(l.order, s.Hash)
-	if l.err != nil {
-		return Receipt{}, l.err
-	}
-	return r, nil
-}
-
-func (l *shelf) Refuse(_ context.Context, batch int64, refusals []Refusal) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err != nil && !l.stored {
-		return l.err
-	}
-	if !l.batches[batch] {
-		for _, r := range refusals {
-			n := r.Count
-			r.Count = 0
-			l.refused[r] += n
-		}
-	}
-	l.batches[batch] = true
-	return l.err
-}
-
-func (l *shelf) Verify(_ context.Context, receipts []Receipt) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range receipts {
-		if _, ok := l.has[r.Hash]; !ok {
-			return fmt.Errorf("%w: %s", ErrWentBack, r.Hash)
-		}
-	}
-	return l.err
-}
-
-func (l *shelf) Halt(_ context.Context, why string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err == nil && len(l.halts) == 0 {
-		l.halts = append(l.halts, Halt{Gateway: "one", Why: why})
-	}
-	return l.err
-}
-
-func (l *shelf) Halted(context.Context) ([]Halt, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.halts), l.err
-}
-
-// forget takes the newest shares back.
-func (l *shelf) forget(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, hash := range l.order[len(l.order)-n:] {
-		delete(l.has, hash)
-	}
-	l.order = l.order[:len(l.order)-n]
-}
-
-func (l *shelf) recorded() []chainhash.Hash {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.order)
-}
-
-// tape is a spool in memory. It outlives the Keeper, as a disk does.
-type tape struct {
-	mu      sync.Mutex
-	records [][]byte
-	state   []byte
-	full    error
-}
-
-func (s *tape) Append(_ context.Context, record []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.full != nil {
-		return s.full
-	}
-	s.records = append(s.records, record)
-	return nil
-}
-
-func (s *tape) Note(record []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.records = append(s.records, record)
-}
-
-func (s *tape) Records(from uint64) iter.Seq2[SpoolRecord, error] {
-	s.mu.Lock()
-	all := slices.Clone(s.records)
-	s.mu.Unlock()
-	return func(yield func(SpoolRecord, error) bool) {
-		for i := from; i < uint64(len(all)); i++ {
-			if !yield(SpoolRecord{Next: i + 1, Data: all[i]}, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (s *tape) End() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return uint64(len(s.records))
-}
-
-func (s *tape) Release(uint64) error { return nil }
-
-func (s *tape) State() []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state
-}
-
-func (s *tape) SetState(_ context.Context, state []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.state = state
-	return nil
-}
-
-// keep runs a Keeper until the returned function is called.
-func keep(t *testing.T, l *shelf, s *tape) (*Keeper, func()) {
-	t.Helper()
-	k, err := NewKeeper(KeeperConfig{
-		Ledger: l, Spool: s, Multiple: 8, Retry: time.Second, Flush: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- k.Run(ctx) }()
-	synctest.Wait()
-	return k, func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// put records shares by number.
-func put(t *testing.T, k *Keeper, numbers ...byte) {
-	t.Helper()
-	for _, n := range numbers {
-		if err := k.Record(t.Context(), share(n)); err != nil {
-			t.Fatalf("share %d: %v", n, err)
-		}
-	}
-}
-
-func hashesOf(numbers ...byte) []chainhash.Hash {
-	out := make([]chainhash.Hash, 0, len(numbers))
-	for _, n := range numbers {
-		out = append(out, chainhash.Hash{n})
-	}
-	return out
-}
-
-func expect(t *testing.T, l *shelf, numbers ...byte) {
-	t.Helper()
-	if diff := cmp.Diff(hashesOf(numbers...), l.recorded()); diff != "" {
-		t.Fatalf("recorded (-want +got):\n%s", diff)
-	}
-}
 
 func TestKeeperBridgesAnOutage(t *testing.T) {
 	for name, stored := range map[string]bool{"not stored": false, "stored, but the reply is lost": true} {
@@ -443,14 +225,107 @@ func TestKeeperSetsAside(t *testing.T) {
 		k, stop := keep(t, l, s)
 		defer stop()
 		l.set(ErrAway, false)
-		put(t, k, 1)
-		if err := k.giveOne(t.Context(), &Share{Hash: chainhash.Hash{1}}); !errors.Is(err, ErrAway) {
+		put(t, k, 1, 2)
+		l.set(ErrTooOld, false)
+		if err := k.give(t.Context(), []*Share{{Hash: chainhash.Hash{1}}, {Hash: chainhash.Hash{2}}}); err != nil {
 			t.Fatal(err)
 		}
-		l.set(ErrTooOld, false)
-		if err := k.giveOne(t.Context(), &Share{Hash: chainhash.Hash{1}}); err != nil || k.Status().SetAside != 1 {
-			t.Fatalf("%v, status %+v", err, k.Status())
+		if st := k.Status(); st.SetAside != 2 || st.Waiting != 0 {
+			t.Fatalf("status %+v", st)
 		}
+	})
+}
+
+// TestKeeperMissesIdleShares has the ledger lose what it had recorded, and nobody record any more.
+func TestKeeperMissesIdleShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := newShelf(), new(tape)
+		k, stop := keep(t, l, s)
+		defer stop()
+		put(t, k, 1, 2, 3)
+		l.forget(2)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		expect(t, l, 1, 2, 3)
+		if st := k.Status(); !errors.Is(st.Lost, ErrWentBack) || st.Away != nil {
+			t.Fatalf("status = %+v, want payouts to wait", st)
+		}
+	})
+}
+
+// TestKeeperDoesNotCallDuplicateWhatIsLost submits a share twice while the first waits for the disk, which
+// then fails.
+func TestKeeperDoesNotCallDuplicateWhatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := newShelf(), new(tape)
+		k, stop := keep(t, l, s)
+		defer stop()
+		l.set(ErrAway, false)
+		put(t, k, 9)
+		s.gate = make(chan struct{})
+		errs := make([]error, 2)
+		var both sync.WaitGroup
+		for i := range errs {
+			both.Go(func() { errs[i] = k.Record(t.Context(), share(1)) })
+			synctest.Wait()
+		}
+		s.mu.Lock()
+		s.full = errors.New("no space left")
+		s.mu.Unlock()
+		close(s.gate)
+		both.Wait()
+		for i, err := range errs {
+			if !errors.Is(err, s.full) {
+				t.Errorf("the answer to submission %d is %v", i, err)
+			}
+		}
+		s.full = nil
+		put(t, k, 1)
+	})
+}
+
+// TestKeeperSpoolsBlocksOnce has no room for shares, and submits a block again and again.
+func TestKeeperSpoolsBlocksOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := newShelf(), &tape{full: errors.New("no space left"), reserve: 1}
+		k, stop := keep(t, l, s)
+		defer stop()
+		l.set(ErrAway, false)
+		if err := k.Record(t.Context(), share(1)); err != nil && !errors.Is(err, s.full) {
+			t.Fatal(err)
+		}
+		block := share(2)
+		block.Block, block.Bits = true, 0x207fffff
+		if err := k.Record(t.Context(), block); err != nil {
+			t.Fatalf("a block while there is no room for shares: %v", err)
+		}
+		for range 3 {
+			if err := k.Record(t.Context(), block); !errors.Is(err, ErrDuplicate) {
+				t.Fatalf("the block again: %v", err)
+			}
+		}
+		if len(s.records) != 1 {
+			t.Errorf("the spool has %d records, want the block once", len(s.records))
+		}
+	})
+}
+
+// TestKeeperOutlivesAShortenedSpool starts with a spool that ends before what it had.
+func TestKeeperOutlivesAShortenedSpool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := newShelf(), new(tape)
+		k, stop := keep(t, l, s)
+		put(t, k, 1, 2, 3)
+		stop()
+		s.records = s.records[:1]
+		k, stop = keep(t, l, s)
+		defer stop()
+		l.set(ErrAway, false)
+		put(t, k, 4)
+		l.set(nil, false)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		expect(t, l, 1, 2, 3, 4)
 	})
 }
 

@@ -45,6 +45,9 @@ type Ledger interface {
 	// Found freezes the round and the window at its place in the same step. It fails with ErrWentBack,
 	// once, if what was recorded before is not there any more.
 	Record(ctx context.Context, share *Share) (Receipt, error)
+	// RecordAll records several shares, those of one account in their order, and returns what Record
+	// would of each.
+	RecordAll(ctx context.Context, shares []*Share) []Recorded
 	// Refuse counts submissions that earned nothing, once per batch: a gateway numbers its batches
 	// upwards, and may call again with the same number and refusals after an error.
 	Refuse(ctx context.Context, batch int64, refusals []Refusal) error
@@ -52,6 +55,12 @@ type Ledger interface {
 	// Of what is too old to look up nothing is said.
 	Verify(ctx context.Context, receipts []Receipt) error
 	Halts
+}
+
+// Recorded is what became of a share that was to be recorded.
+type Recorded struct {
+	Receipt
+	Err error
 }
 
 // Halts is where the ledger says that no money may be paid from it: it lacked what it had

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
@@ -21,23 +22,17 @@ import (
 const (
 	// segments is how many files the spool's room is divided into: the oldest goes as a whole.
 	segments = 16
+	// blockReserve is how many bytes of the spool are kept free for found blocks.
+	blockReserve = 1 << 20
 	// ledgerRetry is how often a ledger that is away is looked for, and ledgerFlush how often refusals
 	// and marks are written.
 	ledgerRetry, ledgerFlush = time.Second, 2 * time.Second
 	// nameTTL is how long a gateway's name is taken after it has died without giving it up.
 	nameTTL = 15 * time.Second
-	// upkeepEvery is how often the ledger is tidied by whoever holds the lease.
-	upkeepEvery = time.Minute
-	// keepDetail is how many shares stay in each partition's log, with everything about them.
-	keepDetail = 10_000
-	// seenDepth is for how many blocks the ledger can tell whether a share was recorded.
-	seenDepth = 144
 	// ephemeralPartitions is how many partitions a ledger in memory has.
 	ephemeralPartitions = 4
 	// templateSilence is for how long a gateway that is gone keeps the others from replacing its template.
 	templateSilence = time.Minute
-	// trimMargin is how much more detail is kept than windows need now: difficulties grow.
-	trimMargin = 4
 )
 
 // Ledger says where shares are recorded.
@@ -67,8 +62,9 @@ type books struct {
 	ledger   *redisstore.Ledger
 	spool    *spool.Spool
 	keeper   *shares.Keeper
-	// setup is how Redis keeps shares, and temp the spool's folder if it goes with the process.
-	setup redisstore.Setup
+	// setup is how Redis keeps shares, as far as it has been asked, and temp the spool's folder if it goes
+	// with the process.
+	setup atomic.Pointer[redisstore.Setup]
 	temp  string
 	log   *slog.Logger
 }
@@ -104,25 +100,25 @@ func (b *books) open(ctx context.Context) error {
 	if b.temp != "" {
 		known = ""
 	}
-	if err := b.inspect(ctx, known); err != nil {
-		return err
-	}
 	process, err := b.process()
 	if err != nil {
 		return err
 	}
+	b.setup.Store(new(redisstore.Setup))
 	b.ledger, err = redisstore.NewLedger(redisstore.LedgerConfig{
-		Client: b.client, Chain: b.chain.Name, Unit: b.unit, ID: known, Gateway: b.cfg.Gateway, Process: process,
-		WaitAOF: b.setup.WaitAOF && b.setup.Fsync == "everysec", Now: time.Now, Log: b.log,
+		Client: b.client, Chain: b.chain.Name, Unit: b.unit, ID: known, Gateway: b.cfg.Gateway, Process: process, Now: time.Now, Log: b.log,
 	})
 	if err != nil {
+		return err
+	}
+	if err := b.inspect(ctx, known); err != nil {
 		return err
 	}
 	if err := b.claim(ctx); err != nil && !errors.Is(err, shares.ErrAway) {
 		return err
 	}
 	b.keeper, err = shares.NewKeeper(shares.KeeperConfig{
-		Ledger: b.ledger, Spool: spooled{b.spool, b.cfg.SpoolBytes / 2}, Unit: b.unit, Multiple: b.cfg.Multiple,
+		Ledger: inspected{b.ledger, b}, Spool: spooled{b.spool, b.cfg.SpoolBytes / 2}, Unit: b.unit, Multiple: b.cfg.Multiple,
 		Retry: ledgerRetry, Flush: ledgerFlush, Now: time.Now, Log: b.log,
 	})
 	return err
@@ -142,45 +138,6 @@ func (b *books) openSpool() error {
 	b.spool, err = spool.Open(spool.Config{Dir: dir, Segment: b.cfg.SpoolBytes / segments, Most: b.cfg.SpoolBytes, Log: b.log})
 	if err != nil {
 		return fmt.Errorf("spool_dir: %w", err)
-	}
-	return nil
-}
-
-// inspect looks at Redis before it is trusted with shares. If it is away and this gateway has worked
-// with it before, the spool bridges that.
-func (b *books) inspect(ctx context.Context, known string) error {
-	err := b.inspectRedis(ctx)
-	if errors.Is(err, shares.ErrAway) && !errors.Is(err, shares.ErrForeign) && known != "" {
-		b.log.LogAttrs(ctx, slog.LevelError, "ledger is away at the start, shares go to the spool", slog.Any("error", err))
-		return nil
-	}
-	return err
-}
-
-func (b *books) inspectRedis(ctx context.Context) error {
-	genesis, err := b.client.Genesis(ctx)
-	if errors.Is(err, shares.ErrForeign) && b.cfg.Ephemeral {
-		if err = InitLedger(ctx, b.client, b.chain, ephemeralPartitions, ""); err == nil {
-			genesis, err = b.client.Genesis(ctx)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("redis: %w", err)
-	}
-	if genesis.Chain != b.chain.Name || genesis.Unit != b.unit {
-		return fmt.Errorf("redis: %w: the ledger there is for chain %s, this pool is on %s", shares.ErrForeign, genesis.Chain, b.chain.Name)
-	}
-	if b.embedded != nil {
-		return nil // it has no settings to look at
-	}
-	if b.setup, err = b.client.Setup(ctx); err != nil {
-		return fmt.Errorf("redis: %w", err)
-	}
-	if err := b.setup.Check(); err != nil && !b.cfg.Ephemeral {
-		return fmt.Errorf("redis: %w, or say ephemeral if shares may be lost", err)
-	}
-	if notice := b.setup.Notice(); notice != "" {
-		b.log.LogAttrs(ctx, slog.LevelWarn, "redis may lose shares in an outage", slog.String("notice", notice))
 	}
 	return nil
 }
@@ -259,62 +216,6 @@ func (b *books) run(ctx context.Context, height func() (int32, gbt.Target, error
 	return errors.Join(err, <-done)
 }
 
-// tend keeps the gateway's name, and the ledger small while this gateway holds the lease for it.
-func (b *books) tend(ctx context.Context, height func() (int32, gbt.Target, error)) {
-	name, upkeep := time.NewTicker(nameTTL/3), time.NewTicker(upkeepEvery)
-	defer name.Stop()
-	defer upkeep.Stop()
-	complain := func(what string, err error) {
-		if err != nil && ctx.Err() == nil && !errors.Is(err, shares.ErrAway) {
-			b.log.LogAttrs(ctx, slog.LevelError, "ledger work failed", slog.String("what", what), slog.Any("error", err))
-		}
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerRetry)
-			defer cancel()
-			complain("give up the name", errors.Join(
-				b.ledger.GiveUp(last, "gateway:"+b.cfg.Gateway), b.ledger.GiveUp(last, "upkeep")))
-			return
-		case <-name.C:
-			complain("keep the name", b.claim(ctx))
-		case <-upkeep.C:
-			complain("upkeep", b.tidy(ctx, height))
-		}
-	}
-}
-
-// tidy compacts, forgets and trims, if no other gateway does.
-func (b *books) tidy(ctx context.Context, height func() (int32, gbt.Target, error)) error {
-	lease, err := b.ledger.Acquire(ctx, "upkeep", 2*upkeepEvery)
-	if errors.Is(err, shares.ErrFenced) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	at, network, err := height()
-	if err != nil {
-		return err
-	}
-	block, err := b.unit.Network(network)
-	if err != nil {
-		return err
-	}
-	window := shares.MaxWeight
-	if many := shares.Weight(b.cfg.Multiple * trimMargin); block <= shares.MaxWeight/many {
-		window = block * many
-	}
-	if err := b.ledger.Compact(ctx, lease, keepDetail); err != nil {
-		return err
-	}
-	if err := b.ledger.Retire(ctx, lease, at-seenDepth); err != nil {
-		return err
-	}
-	return b.ledger.Trim(ctx, lease, window)
-}
-
 // close lets everything go. It may be called on books that are opened in part.
 func (b *books) close() error {
 	var err error
@@ -344,6 +245,19 @@ type spooled struct {
 func (s spooled) Append(ctx context.Context, record []byte) error {
 	_, err := s.Spool.Append(ctx, record)
 	return err
+}
+
+// AppendReserved implements shares.Spool.
+func (s spooled) AppendReserved(ctx context.Context, record []byte) error {
+	_, err := s.Spool.Append(ctx, record)
+	return err
+}
+
+// Sync implements shares.Spool.
+func (s spooled) Sync(context.Context) error {
+	for range s.Spool.Records(s.Spool.End()) {
+	}
+	return nil
 }
 
 // Records implements shares.Spool.

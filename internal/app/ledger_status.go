@@ -18,6 +18,8 @@ func (b *books) checks() []api.Check {
 		ledger.Note = fmt.Sprintf("%s; %d shares wait in the spool", status.Away, status.Waiting)
 	case status.Lost != nil:
 		ledger.Note = status.Lost.Error() + "; payouts stop"
+	case status.SetAside > 0:
+		ledger.Note = fmt.Sprintf("%d shares of the spool were too old to be recorded: the log names them", status.SetAside)
 	}
 	return append([]api.Check{ledger}, b.spoolCheck())
 }
@@ -33,7 +35,7 @@ func (b *books) spoolCheck() api.Check {
 // item says on the checklist where shares are recorded.
 func (b *books) item() Item {
 	item := Item{Name: "ledger"}
-	status := b.keeper.Status()
+	status, setup := b.keeper.Status(), b.setup.Load()
 	switch {
 	case b.embedded != nil:
 		item.Mark, item.Text = Notice, "in memory, for trying out: shares are lost when the program stops"
@@ -44,12 +46,12 @@ func (b *books) item() Item {
 	case status.Lost != nil:
 		item.Mark, item.Text = Bad, status.Lost.Error()
 		item.Change = "find out what Redis lost before money is paid: payouts have stopped, the spool's shares are recorded again"
-	case b.setup.Check() != nil:
-		item.Mark, item.Text = Notice, b.setup.Check().Error()
-	case b.setup.Notice() != "":
-		item.Mark, item.Text = Notice, b.setup.Notice()
+	case setup.Check() != nil:
+		item.Mark, item.Text = Notice, setup.Check().Error()
+	case setup.Notice() != "":
+		item.Mark, item.Text = Notice, setup.Notice()
 	default:
-		item.Text = fmt.Sprintf("ledger %s on Redis %s, synced always", b.ledger.ID(), b.setup.Version)
+		item.Text = fmt.Sprintf("ledger %s on Redis %s, synced always", b.ledger.ID(), setup.Version)
 	}
 	return item
 }

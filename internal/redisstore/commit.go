@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,6 @@ func (l *Ledger) commit(ctx context.Context, queue chan *pending) {
 		case first := <-queue:
 			group = append(group, first)
 		case <-ctx.Done():
-			l.turnAway(queue)
 			return
 		}
 		for more := true; more && len(group) < maxGroup; {
@@ -55,15 +55,19 @@ func (l *Ledger) commit(ctx context.Context, queue chan *pending) {
 			}
 		}
 		mark = l.commitGroup(ctx, group, mark)
+		if err := group[0].err; errors.Is(err, shares.ErrAway) && !slices.ContainsFunc(group, func(w *pending) bool { return !errors.Is(w.err, shares.ErrAway) }) {
+			// Nobody else needs to wait as long for the same.
+			turnAway(queue, err)
+		}
 	}
 }
 
-// turnAway answers who still waits when there are no more groups.
-func (l *Ledger) turnAway(queue chan *pending) {
+// turnAway answers all that wait with an error.
+func turnAway(queue chan *pending, err error) {
 	for {
 		select {
 		case w := <-queue:
-			w.answer(shares.Receipt{}, fmt.Errorf("%w: the gateway is shutting down", shares.ErrAway))
+			w.answer(shares.Receipt{}, err)
 		default:
 			return
 		}
@@ -107,7 +111,7 @@ func (l *Ledger) commitGroup(ctx context.Context, group []*pending, mark shares.
 // durably runs calls of one partition and returns when they are as durable as Redis makes them. The
 // error says that those without an error of their own may be lost.
 func (l *Ledger) durably(ctx context.Context, calls []invocation) ([]*redis.Cmd, error) {
-	if !l.cfg.WaitAOF {
+	if !l.waitAOF.Load() {
 		return run(ctx, l.redis, calls), nil
 	}
 	server, err := l.at(ctx, calls[0].keys[0])

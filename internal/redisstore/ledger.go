@@ -29,9 +29,6 @@ type LedgerConfig struct {
 	Gateway string
 	// Process tells this process from another one of the same name: a random text.
 	Process string
-	// WaitAOF has each group of shares wait until Redis has synced it to its disk, for servers that
-	// can and whose appendfsync is not always.
-	WaitAOF bool
 	Now     func() time.Time
 	Log     *slog.Logger
 }
@@ -44,6 +41,10 @@ type Ledger struct {
 	// open is set once.
 	open  atomic.Pointer[opened]
 	ready chan struct{}
+	// stopped is closed when nothing is committed any more.
+	stopped chan struct{}
+	// waitAOF has each group wait until Redis has synced it to its disk.
+	waitAOF atomic.Bool
 	// queues takes shares to the partition's committer; it has MaxPartitions of them.
 	queues []chan *pending
 	// needs is what Trim has found out about blocks that were not released.
@@ -61,7 +62,7 @@ func NewLedger(cfg LedgerConfig) (*Ledger, error) {
 	if cfg.Client == nil || cfg.Now == nil || cfg.Log == nil || cfg.Gateway == "" || cfg.Chain == "" {
 		return nil, errors.New("ledger: Client, Chain, Gateway, Now and Log are required")
 	}
-	l := &Ledger{Client: cfg.Client, cfg: cfg, queues: make([]chan *pending, MaxPartitions), ready: make(chan struct{})}
+	l := &Ledger{Client: cfg.Client, cfg: cfg, queues: make([]chan *pending, MaxPartitions), ready: make(chan struct{}), stopped: make(chan struct{})}
 	l.needs.Store(new(map[chainhash.Hash][]shares.Position))
 	for p := range l.queues {
 		l.queues[p] = make(chan *pending, maxGroup)
@@ -122,8 +123,21 @@ func (o *opened) of(account string) (int, part) {
 	return p, o.parts[p]
 }
 
-// Run commits shares until ctx ends. What is waiting then fails with shares.ErrAway.
+// errStopping is what shares fail with when nothing is committed any more.
+var errStopping = fmt.Errorf("%w: the gateway is shutting down", shares.ErrAway)
+
+// SetWaitAOF has each group of shares wait until Redis has synced it to its disk, for servers that can and
+// whose appendfsync is not always.
+func (l *Ledger) SetWaitAOF(wait bool) { l.waitAOF.Store(wait) }
+
+// Run commits shares until ctx ends, once. What is waiting then, or comes later, fails with shares.ErrAway.
 func (l *Ledger) Run(ctx context.Context) error {
+	defer func() {
+		close(l.stopped)
+		for _, queue := range l.queues {
+			turnAway(queue, errStopping)
+		}
+	}()
 	select {
 	case <-l.ready:
 	case <-ctx.Done():
@@ -141,33 +155,73 @@ func (l *Ledger) Run(ctx context.Context) error {
 
 // Record implements shares.Ledger.
 func (l *Ledger) Record(ctx context.Context, share *shares.Share) (shares.Receipt, error) {
+	r := l.RecordAll(ctx, []*shares.Share{share})[0]
+	return r.Receipt, r.Err
+}
+
+// RecordAll implements shares.Ledger.
+func (l *Ledger) RecordAll(ctx context.Context, list []*shares.Share) []shares.Recorded {
+	out := make([]shares.Recorded, len(list))
+	sent := make([]*pending, len(list))
+	for i, share := range list {
+		sent[i], out[i].Err = l.send(ctx, share)
+	}
+	for i, w := range sent {
+		if w == nil {
+			continue
+		}
+		out[i] = l.await(ctx, w)
+		if err := out[i].Err; list[i].Found != nil && (err == nil || errors.Is(err, shares.ErrDuplicate)) {
+			l.cutRest(ctx, list[i])
+		}
+	}
+	return out
+}
+
+// send queues a share for its partition's committer.
+func (l *Ledger) send(ctx context.Context, share *shares.Share) (*pending, error) {
 	o, err := l.opened()
 	if err != nil {
-		return shares.Receipt{}, err
+		return nil, err
 	}
 	if err := check(share, o.Unit); err != nil {
-		return shares.Receipt{}, err
+		return nil, err
 	}
 	p, keys := o.of(share.Account)
 	w := &pending{call: l.recording(o, keys, share), share: share, partition: p, done: make(chan struct{})}
 	select {
 	case l.queues[p] <- w:
+		return w, nil
+	case <-l.stopped:
+		return nil, errStopping
 	case <-ctx.Done():
-		return shares.Receipt{}, fmt.Errorf("%w: waiting for its turn: %w", shares.ErrAway, ctx.Err())
+		return nil, fmt.Errorf("%w: waiting for its turn: %w", shares.ErrAway, ctx.Err())
 	}
+}
+
+// await waits for what becomes of a share.
+func (l *Ledger) await(ctx context.Context, w *pending) shares.Recorded {
 	select {
 	case <-w.done:
-	case <-ctx.Done():
-		return shares.Receipt{}, fmt.Errorf("%w: waiting for redis: %w", shares.ErrAway, ctx.Err())
-	}
-	if w.err == nil && share.Found != nil {
-		err := l.cutOthers(ctx, o, share.Hash)
-		if err != nil {
-			// The share and its block are safe; whoever reads the block's round cuts the rest.
-			l.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "block not frozen in all partitions yet", slog.Any("error", err))
+	case <-l.stopped:
+		select {
+		case <-w.done:
+		default: // it was queued too late for anybody to take it
+			return shares.Recorded{Err: errStopping}
 		}
+	case <-ctx.Done():
+		return shares.Recorded{Err: fmt.Errorf("%w: waiting for redis: %w", shares.ErrAway, ctx.Err())}
 	}
-	return w.receipt, w.err
+	return shares.Recorded{Receipt: w.receipt, Err: w.err}
+}
+
+// cutRest ends the round of a found block in the other partitions.
+func (l *Ledger) cutRest(ctx context.Context, share *shares.Share) {
+	err := l.cutOthers(ctx, l.open.Load(), share.Hash)
+	if err != nil {
+		// The share and its block are safe; whoever reads the block's round cuts the rest.
+		l.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "block not frozen in all partitions yet", slog.Any("error", err))
+	}
 }
 
 // check refuses what no ledger can hold.
