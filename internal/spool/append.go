@@ -29,6 +29,18 @@ type entry struct {
 // os.ErrClosed the record is not in the log; after one of the disk, or of the context when it ends
 // while the record is being written, it may be.
 func (s *Spool) Append(ctx context.Context, rec []byte) (Place, error) {
+	return s.add(ctx, rec, s.cfg.Most)
+}
+
+// AppendReserved is Append for a record that must not be lost for want of room: it may use
+// Config.Reserve as well, so ErrFull means that the reserve is used up too. The reserve is a bound like
+// Config.Most and holds no space on the disk, so a full disk fails it as it fails Append.
+func (s *Spool) AppendReserved(ctx context.Context, rec []byte) (Place, error) {
+	return s.add(ctx, rec, s.cfg.Most+s.cfg.Reserve)
+}
+
+// add is Append for a spool of at most so many bytes.
+func (s *Spool) add(ctx context.Context, rec []byte, most int64) (Place, error) {
 	if len(rec) > MaxRecord {
 		return 0, fmt.Errorf("spool: a record of %d bytes, at most %d are kept", len(rec), MaxRecord)
 	}
@@ -36,25 +48,51 @@ func (s *Spool) Append(ctx context.Context, rec []byte) (Place, error) {
 		return 0, fmt.Errorf("spool: %w", err)
 	}
 	e := &entry{frame: frame(rec), done: make(chan struct{})}
-	if err := s.admit(e); err != nil {
+	if err := s.admit(e, most); err != nil {
 		return 0, err
 	}
+	if err := s.wait(ctx, e); err != nil {
+		return 0, err
+	}
+	return e.place, nil
+}
+
+// Sync returns once all that was appended or noted before is on the disk. Notes that were dropped, before
+// or meanwhile, are not: Dropped counts them. After an error of the disk, or of the context, what was not
+// on the disk before may be there or not. The error matches os.ErrClosed once the spool is closed.
+func (s *Spool) Sync(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	e := &entry{done: make(chan struct{})}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return fmt.Errorf("spool: %w", os.ErrClosed)
+	}
+	s.enqueue(e)
+	s.mu.Unlock()
+	return s.wait(ctx, e)
+}
+
+// wait returns once an entry that was queued is on the disk, or has failed, or the context ends.
+func (s *Spool) wait(ctx context.Context, e *entry) error {
 	select {
 	case <-e.done:
 	case <-ctx.Done():
 		if s.withdraw(e) {
-			return 0, fmt.Errorf("spool: %w", ctx.Err())
+			return fmt.Errorf("spool: %w", ctx.Err())
 		}
 		select {
 		case <-e.done:
 		default:
-			return 0, fmt.Errorf("spool: the disk did not answer, the record may be kept or not: %w", ctx.Err())
+			return fmt.Errorf("spool: the disk did not answer, what was to be written may be kept or not: %w", ctx.Err())
 		}
 	}
 	if e.err != nil {
-		return 0, fmt.Errorf("spool: %w", e.err)
+		return fmt.Errorf("spool: %w", e.err)
 	}
-	return e.place, nil
+	return nil
 }
 
 // Note has a record of at most MaxRecord bytes written and does not wait for it: a crash may lose it
@@ -65,30 +103,32 @@ func (s *Spool) Note(rec []byte) {
 	if len(rec) <= MaxRecord {
 		e.frame = frame(rec)
 	}
-	if e.frame == nil || s.admit(e) != nil {
+	if e.frame == nil || s.admit(e, s.cfg.Most) != nil {
 		s.mu.Lock()
 		s.dropped++
 		s.mu.Unlock()
 	}
 }
 
-// admit queues an entry if there is room for it.
-func (s *Spool) admit(e *entry) error {
+// admit queues an entry if there is room for it in a spool of at most so many bytes.
+func (s *Spool) admit(e *entry, most int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	size := int64(len(e.frame))
 	switch {
 	case s.closed:
 		return fmt.Errorf("spool: %w", os.ErrClosed)
-	case s.bytes()+size > s.cfg.Most:
+	case s.bytes()+size > most:
 		s.refused = size
-		return s.full(size)
+		return s.full(size, most)
 	case e.done == nil && s.failed != nil:
 		return s.failed
 	case e.done == nil && s.queued+size > backlog:
 		return fmt.Errorf("%d bytes wait for the disk", s.queued)
 	}
-	s.refused = 0
+	if s.bytes()+size <= s.cfg.Most { // what goes into the reserve says nothing of the room for others
+		s.refused = 0
+	}
 	s.enqueue(e)
 	return nil
 }
@@ -115,20 +155,6 @@ func (s *Spool) withdraw(e *entry) bool {
 	s.pending = slices.Delete(s.pending, i, i+1)
 	s.queued -= int64(len(e.frame))
 	return true
-}
-
-// settle returns once all that was queued before is on the disk, or has failed.
-func (s *Spool) settle() error {
-	e := &entry{done: make(chan struct{})}
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return os.ErrClosed
-	}
-	s.enqueue(e)
-	s.mu.Unlock()
-	<-e.done
-	return e.err
 }
 
 // flush is the flusher: it writes what is queued, and all that is queued meanwhile. There is one at a

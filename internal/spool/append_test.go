@@ -183,6 +183,70 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// TestSync has notes survive a crash, waits for no disk if there is nothing to do, and says when the disk
+// fails.
+func TestSync(t *testing.T) {
+	disk := newTestDisk()
+	s := opened(t, t.TempDir(), disk)
+	want := []string{"noted", strings.Repeat("in a segment of its own", 5), "noted too"}
+	for _, note := range want {
+		s.Note([]byte(note))
+	}
+	if err := s.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s.End() != Place(s.Bytes()) {
+		t.Errorf("end %d of %d bytes", s.End(), s.Bytes())
+	}
+	before := disk.syncs
+	if err := s.Sync(t.Context()); err != nil || disk.syncs != before {
+		t.Errorf("%d fsyncs of nothing, %v", disk.syncs-before, err)
+	}
+	s.Note([]byte("lost"))
+	s.flusher.Wait()
+	disk.arm(1, false, false, 0)
+	if err := s.Sync(t.Context()); !errors.Is(err, disk.err) || s.Dropped() != 1 {
+		t.Errorf("error %v, want that of the disk; %d dropped", err, s.Dropped())
+	}
+	dir, left := disk.crash(t, func(int) int { return 0 })
+	closed(t, s)
+	s = opened(t, dir, left)
+	holds(t, s, 0, want...)
+	closed(t, s)
+}
+
+// TestSyncContext ends the context of a Sync that waits for another one's fsync, before its own, and
+// before it begins: it returns at once, and leaves nothing queued.
+func TestSyncContext(t *testing.T) {
+	disk := newSlowDisk()
+	s := opened(t, t.TempDir(), disk)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Note([]byte("noted"))
+	s.flusher.Wait()
+	disk.slow.Store(true)
+	errs := make(chan error)
+	sync := func() { errs <- s.Sync(ctx) }
+	go sync()
+	<-disk.entered
+	go sync()
+	waiting(s, 1)
+	cancel()
+	for range 2 {
+		if err := <-errs; !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want that of the context", err)
+		}
+	}
+	waiting(s, 0)
+	go sync()
+	if err := <-errs; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	disk.slow.Store(false)
+	disk.leave <- struct{}{}
+	holds(t, s, 0, "noted")
+	closed(t, s)
+}
+
 // TestNotesOverSegments reads notes that nothing was appended after, over several segments.
 func TestNotesOverSegments(t *testing.T) {
 	s := opened(t, t.TempDir(), newTestDisk())

@@ -9,6 +9,8 @@
 //
 // Integers are big-endian. A segment is named after its base place and ends where the next one
 // begins; what its file holds behind that was written by an fsync that failed, and counts for nothing.
+// What does not read as a record at the end of the newest segment is moved, with all behind it, to a file
+// named after the segment and the offset, with the suffix ".damaged", which is never read or removed.
 // What can be read or asked for is on the disk for good: End, Records and the places of Append never
 // show what a crash may take back.
 package spool

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,8 +27,8 @@ type Record struct {
 func (s *Spool) Records(from Place) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		// What could not be written is not there, which is Healthy's to say.
-		if err := s.settle(); errors.Is(err, os.ErrClosed) {
-			yield(Record{}, fmt.Errorf("spool: %w", err))
+		if err := s.Sync(context.Background()); errors.Is(err, os.ErrClosed) {
+			yield(Record{}, err)
 			return
 		}
 		s.mu.Lock()

@@ -1,9 +1,12 @@
 package spool
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,8 +15,8 @@ import (
 	"strings"
 )
 
-// recover reads what the folder holds, cuts off what a crash has left behind the last whole record of
-// the last segment, and makes the rest outlive another one.
+// recover reads what the folder holds, moves aside what a crash has left behind the last whole record
+// of the last segment, and makes the rest outlive another one.
 func (s *Spool) recover() error {
 	entries, err := os.ReadDir(s.cfg.Dir)
 	if err != nil {
@@ -75,9 +78,7 @@ func (s *Spool) resume(base Place) error {
 	whole, err := scan(f, base, max(info.Size()-headerSize, 0))
 	switch {
 	case errors.Is(err, errDamaged) && whole >= headerSize:
-		s.cfg.Log.Warn("spool cut off what a crash had left unfinished", slog.String("file", path),
-			slog.Int64("offset", whole), slog.Int64("bytes", info.Size()-whole), slog.Any("found", err))
-		if err := f.Truncate(whole); err != nil {
+		if err := s.cut(whole, info.Size(), err); err != nil {
 			return err
 		}
 	case errors.Is(err, errDamaged):
@@ -92,6 +93,64 @@ func (s *Spool) resume(base Place) error {
 	s.tail.size = whole - headerSize
 	s.end, s.written = s.tail.written(), s.tail.written()
 	return s.cfg.Disk.SyncDir(s.cfg.Dir)
+}
+
+// cut cuts the last segment off at an offset of its file, once what comes from there on is kept elsewhere.
+func (s *Spool) cut(offset, size int64, found error) error {
+	tail := make([]byte, size-offset)
+	if _, err := s.tail.file.ReadAt(tail, offset); err != nil {
+		return err
+	}
+	kept, err := s.keep(offset, tail)
+	if err != nil {
+		return fmt.Errorf("%d bytes of %s that are damaged cannot be kept elsewhere: %w; make room on the disk, or move the file elsewhere",
+			len(tail), s.path(s.tail.base), err)
+	}
+	log := s.cfg.Log.With(slog.String("file", s.path(s.tail.base)), slog.Int64("offset", offset),
+		slog.Int("bytes", len(tail)), slog.String("kept", kept), slog.Any("found", found))
+	if torn(tail) {
+		log.Warn("spool cut off what a crash had left unfinished")
+	} else {
+		log.Error("spool cut off a damaged record and what came behind it, which may be good records")
+	}
+	return s.tail.file.Truncate(offset)
+}
+
+// torn reports whether what begins with no good record may be what an unfinished write has left: no
+// record of the length it gives, or nothing behind that but the zeros with which systems extend files.
+func torn(tail []byte) bool {
+	tail = bytes.TrimRight(tail, "\x00")
+	if len(tail) < frameSize {
+		return true
+	}
+	size := binary.BigEndian.Uint32(tail)
+	return size > MaxRecord || frameSize+int(size) >= len(tail)
+}
+
+// keep has what is cut off the last segment outlive a crash in a file of its own, and returns its path.
+// A file that is there already is left alone, and does if it holds the same: an earlier start may
+// have died, or failed, before it cut the segment.
+func (s *Spool) keep(offset int64, tail []byte) (string, error) {
+	name := fmt.Sprintf("%s.%d", strings.TrimSuffix(s.path(s.tail.base), segmentSuffix), offset)
+	path := name + damagedSuffix
+	for n := 2; ; n++ {
+		there, err := os.ReadFile(filepath.Clean(path))
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		if bytes.Equal(there, tail) {
+			return path, s.cfg.Disk.SyncDir(s.cfg.Dir)
+		}
+		path = fmt.Sprintf("%s.%d%s", name, n, damagedSuffix)
+	}
+	f, err := replace(s.cfg.Disk, path, tail)
+	if err != nil {
+		return "", err
+	}
+	return path, f.Close()
 }
 
 // scan reads size bytes of records of the segment at base. It returns the offset up to which the file

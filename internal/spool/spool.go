@@ -22,6 +22,7 @@ var (
 const (
 	segmentSuffix = ".spool"
 	tempSuffix    = ".tmp"
+	damagedSuffix = ".damaged"
 	stateName     = "state"
 	lockName      = "lock"
 )
@@ -41,6 +42,8 @@ type Config struct {
 	// Most is how many bytes of records there may be in all files together, each with 8 bytes before
 	// it. At least twice Segment, because the file that is written to is never released. Required.
 	Most int64
+	// Reserve is how many bytes beyond Most are kept free for what AppendReserved writes; default none.
+	Reserve int64
 	// Disk is what is written to; default the operating system's.
 	Disk Disk
 	// Log gets a line when a crash has left something to repair, when the disk fails, and when it
@@ -75,11 +78,12 @@ type Spool struct {
 }
 
 // Open opens the spool of a folder, or begins one, and cuts off what a crash has left unfinished at
-// its end. It returns ErrLocked if another process has it open, and ErrCorrupt if a file is damaged
+// its end. What it cuts off it keeps in a file of its own beside the log, which the log line names; it
+// fails if it cannot. It returns ErrLocked if another process has it open, and ErrCorrupt if a file is damaged
 // anywhere else.
 func Open(cfg Config) (*Spool, error) {
-	if cfg.Dir == "" || cfg.Log == nil || cfg.Segment <= 0 || cfg.Most < 2*cfg.Segment {
-		return nil, errors.New("spool: Dir, Segment and Log are required, and Most must be at least twice Segment")
+	if cfg.Dir == "" || cfg.Log == nil || cfg.Segment <= 0 || cfg.Most < 2*cfg.Segment || cfg.Reserve < 0 {
+		return nil, errors.New("spool: Dir, Segment and Log are required, Most must be at least twice Segment, and Reserve not negative")
 	}
 	cfg.Dir = filepath.Clean(cfg.Dir)
 	if cfg.Disk == nil {
@@ -139,7 +143,7 @@ func (s *Spool) End() Place {
 	return s.end
 }
 
-// Bytes returns how much of Config.Most is taken.
+// Bytes returns how many bytes are taken, of Config.Most and then of Config.Reserve.
 func (s *Spool) Bytes() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,16 +174,17 @@ func (s *Spool) Healthy() error {
 			s.enqueue(&entry{})
 		}
 		return fmt.Errorf("spool: the last try to write failed: %w", s.failed)
-	case s.refused > 0 && s.bytes()+s.refused > s.cfg.Most:
-		return s.full(s.refused)
+	case s.bytes() > s.cfg.Most, s.refused > 0 && s.bytes()+s.refused > s.cfg.Most:
+		return s.full(max(s.refused, frameSize), s.cfg.Most)
 	}
 	return nil
 }
 
-// full is the error for a record that there is no room for. The caller holds mu.
-func (s *Spool) full(size int64) error {
+// full is the error for a record that there is no room for in a spool of at most so many bytes. The
+// caller holds mu.
+func (s *Spool) full(size, most int64) error {
 	return fmt.Errorf("%w: %d of %d bytes in %s are taken and a record needs %d; it empties as its records are released, or raise its bound",
-		ErrFull, s.bytes(), s.cfg.Most, s.cfg.Dir, size)
+		ErrFull, s.bytes(), most, s.cfg.Dir, size)
 }
 
 // Release deletes the segments that lie wholly before a place, except the one that is written to.

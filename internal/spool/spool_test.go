@@ -221,6 +221,114 @@ func TestFull(t *testing.T) {
 	holds(t, s, 0, record, record)
 }
 
+// TestReserve keeps room free for what AppendReserved writes: nothing else gets it, also after a restart,
+// and Healthy says that the rest is full.
+func TestReserve(t *testing.T) {
+	disk := newTestDisk()
+	cfg := Config{Dir: t.TempDir(), Segment: 100, Most: 1000, Reserve: 200, Disk: disk, Log: slog.New(slog.DiscardHandler)}
+	s, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := strings.Repeat("x", 92)
+	for range 10 {
+		appended(t, s, record)
+	}
+	for i := range 2 {
+		for range 2 {
+			if _, err := s.Append(t.Context(), nil); !errors.Is(err, ErrFull) {
+				t.Errorf("with %d in the reserve: error %v, want ErrFull", i, err)
+			}
+			s.Note(nil)
+			if err := s.Healthy(); !errors.Is(err, ErrFull) {
+				t.Errorf("with %d in the reserve: Healthy: %v, want ErrFull", i, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if s, err = Open(cfg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		disk.arm(2, false, false, 0) // the new segment that it needs is opened, and written
+		if _, err := s.AppendReserved(t.Context(), []byte(record)); !errors.Is(err, disk.err) || errors.Is(err, ErrFull) {
+			t.Errorf("on a full disk: %v", err)
+		}
+		place, err := s.AppendReserved(t.Context(), []byte(record))
+		if want := Place(1000 + 100*i); err != nil || place != want {
+			t.Errorf("number %d goes to %d, want %d, %v", i, place, want, err)
+		}
+		if err := s.Healthy(); !errors.Is(err, ErrFull) {
+			t.Errorf("Healthy: %v, want ErrFull", err)
+		}
+	}
+	if _, err := s.AppendReserved(t.Context(), nil); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "1200 of 1200 bytes") {
+		t.Errorf("error %v, want ErrFull that names both bounds", err)
+	}
+	if s.Bytes() != 1200 || s.End() != 1200 {
+		t.Errorf("%d bytes, end %d", s.Bytes(), s.End())
+	}
+	if err := s.Release(200); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), nil); !errors.Is(err, ErrFull) {
+		t.Errorf("with the reserve free again: %v, want ErrFull", err)
+	}
+	if err := s.Release(300); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Healthy(); err != nil {
+		t.Errorf("after Release: %v", err)
+	}
+	appended(t, s, record)
+	closed(t, s)
+}
+
+// TestReserveFreed is as full as before, once what went into the reserve is gone from it.
+func TestReserveFreed(t *testing.T) {
+	s, err := Open(Config{
+		Dir: t.TempDir(), Segment: 100, Most: 1000, Reserve: 100, Disk: newTestDisk(), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, s)
+	record := strings.Repeat("x", 92)
+	for range 10 {
+		appended(t, s, record)
+	}
+	s.Note(nil)
+	if _, err := s.AppendReserved(t.Context(), []byte(record)); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []error{ErrFull, ErrFull, nil} {
+		if err := s.Release(Place(100 * i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Healthy(); !errors.Is(err, want) {
+			t.Errorf("with %d bytes: %v, want %v", s.Bytes(), err, want)
+		}
+	}
+}
+
+// TestNoReserve gives AppendReserved no more than others if there is no reserve, and the room that
+// others may use too.
+func TestNoReserve(t *testing.T) {
+	s := opened(t, t.TempDir(), newTestDisk())
+	defer closed(t, s)
+	for range 10 {
+		if _, err := s.AppendReserved(t.Context(), make([]byte, 92)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Healthy(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.AppendReserved(t.Context(), nil); !errors.Is(err, ErrFull) {
+		t.Errorf("error %v, want ErrFull", err)
+	}
+}
+
 // TestTooLarge refuses records and states that are longer than they may be, and keeps those that are
 // as long.
 func TestTooLarge(t *testing.T) {
@@ -285,7 +393,8 @@ func TestOpen(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"no Dir": {Segment: 1, Most: 2, Log: log}, "no Log": {Dir: dir, Segment: 1, Most: 2},
 		"no Segment": {Dir: dir, Most: 2, Log: log}, "less than two": {Dir: dir, Segment: 2, Most: 3, Log: log},
-		"a file": {Dir: file, Segment: 1, Most: 2, Log: log}, "in a file": {Dir: filepath.Join(file, "x"), Segment: 1, Most: 2, Log: log},
+		"a reserve below zero": {Dir: dir, Segment: 1, Most: 2, Reserve: -1, Log: log},
+		"a file":               {Dir: file, Segment: 1, Most: 2, Log: log}, "in a file": {Dir: filepath.Join(file, "x"), Segment: 1, Most: 2, Log: log},
 	} {
 		if _, err := Open(cfg); err == nil || errors.Is(err, ErrLocked) {
 			t.Errorf("%s: %v", name, err)
@@ -325,6 +434,8 @@ func TestClosed(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"Append":   func() error { _, err := s.Append(t.Context(), nil); return err },
+		"Reserved": func() error { _, err := s.AppendReserved(t.Context(), nil); return err },
+		"Sync":     func() error { return s.Sync(t.Context()) },
 		"Records":  func() error { _, err := records(s, 0); return err },
 		"Release":  func() error { return s.Release(0) },
 		"SetState": func() error { return s.SetState(t.Context(), nil) },
