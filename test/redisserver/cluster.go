@@ -2,6 +2,7 @@ package redisserver
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -14,13 +15,14 @@ type Cluster struct {
 	// Servers are its masters; it has no replicas.
 	Servers []*Server
 
-	tb testing.TB
+	tb    testing.TB
+	moved map[int]*Server // who has a slot since Move
 }
 
 // NewCluster starts a cluster of so many masters and waits until all of them serve.
 func NewCluster(tb testing.TB, masters int) *Cluster {
 	tb.Helper()
-	c := &Cluster{tb: tb}
+	c := &Cluster{tb: tb, moved: make(map[int]*Server)}
 	for range masters {
 		c.Servers = append(c.Servers, New(tb, Config{Args: []string{
 			"cluster-enabled yes", "cluster-node-timeout 2000", "cluster-require-full-coverage yes",
@@ -71,6 +73,57 @@ func (s *Server) serves(all []*Server) (bool, error) {
 		return false, fmt.Errorf("it says\n%s\n%s", info, nodes)
 	}
 	return true, nil
+}
+
+// Owner is the server that has the slot of a key.
+func (c *Cluster) Owner(key string) *Server {
+	c.tb.Helper()
+	slot := c.slot(key)
+	if s, ok := c.moved[slot]; ok {
+		return s
+	}
+	for i, s := range c.Servers {
+		if slot < (i+1)*slots/len(c.Servers) {
+			return s
+		}
+	}
+	c.tb.Fatalf("redisserver: nobody has slot %d", slot)
+	return nil
+}
+
+// Move gives the slot of a key to another server, one key after the other, as redis-cli --cluster
+// reshard does. between is called before each key and once more after the last, before the servers agree
+// on who has the slot: until then clients are told to ask the other one, or to try again.
+func (c *Cluster) Move(key string, to *Server, between func()) {
+	c.tb.Helper()
+	from, slot := c.Owner(key), c.slot(key)
+	fromID, toID := from.do("CLUSTER", "MYID"), to.do("CLUSTER", "MYID")
+	to.do("CLUSTER", "SETSLOT", slot, "IMPORTING", fromID)
+	from.do("CLUSTER", "SETSLOT", slot, "MIGRATING", toID)
+	host, port := split(c.tb, to.Addr)
+	for {
+		between()
+		name := strings.Trim(from.do("CLUSTER", "GETKEYSINSLOT", slot, 1), "[]")
+		if name == "" {
+			break
+		}
+		from.do("MIGRATE", host, port, name, 0, limit.Milliseconds())
+	}
+	for _, s := range []*Server{to, from} {
+		s.do("CLUSTER", "SETSLOT", slot, "NODE", toID)
+	}
+	c.moved[slot] = to
+	c.Await()
+}
+
+// slot is the number of the slot of a key.
+func (c *Cluster) slot(key string) int {
+	c.tb.Helper()
+	slot, err := strconv.Atoi(c.Servers[0].do("CLUSTER", "KEYSLOT", key))
+	if err != nil {
+		c.tb.Fatalf("redisserver: the slot of %q: %v", key, err)
+	}
+	return slot
 }
 
 // URL is where the cluster is, as redis+cluster://HOST:PORT,HOST:PORT.

@@ -127,7 +127,11 @@ func (s *Server) start() error {
 // ready reports whether a server has loaded its data, and whether it is the one we started: another
 // may have been faster to take the port.
 func ready(ctx context.Context, client *redis.Client, pid int) error {
-	if err := client.Ping(ctx).Err(); err != nil {
+	err := client.Ping(ctx).Err()
+	if redis.HasErrorPrefix(err, "NOAUTH") {
+		return nil // a password among Args: it answers, and will not say more
+	}
+	if err != nil {
 		return err
 	}
 	info, err := client.Info(ctx, "server").Result()

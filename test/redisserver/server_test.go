@@ -9,6 +9,7 @@ import (
 )
 
 func TestServerKeepsGoesBackAndForgets(t *testing.T) {
+	t.Parallel()
 	s := redisserver.New(t, redisserver.Config{})
 	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: 5})
 	t.Cleanup(func() { _ = client.Close() })
@@ -42,7 +43,9 @@ func TestServerKeepsGoesBackAndForgets(t *testing.T) {
 	}
 }
 
+// TestClusterServes uses a cluster, and moves a slot.
 func TestClusterServes(t *testing.T) {
+	t.Parallel()
 	c := redisserver.NewCluster(t, 3)
 	addrs := make([]string, 0, 3)
 	for _, s := range c.Servers {
@@ -53,6 +56,22 @@ func TestClusterServes(t *testing.T) {
 	for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
 		if err := client.Set(t.Context(), key, key, 0).Err(); err != nil {
 			t.Fatal(err)
+		}
+	}
+	from, steps := c.Owner("{a}"), 0
+	to := c.Servers[0]
+	if from == to {
+		to = c.Servers[1]
+	}
+	c.Move("{a}", to, func() { steps++ })
+	if c.Owner("a") != to || steps != 2 {
+		t.Fatalf("slot of a is at %s after %d steps, want %s after 2", c.Owner("a").Addr, steps, to.Addr)
+	}
+	direct := redis.NewClient(&redis.Options{Addr: to.Addr})
+	t.Cleanup(func() { _ = direct.Close() })
+	for _, asked := range []redis.Cmdable{direct, client} {
+		if got, err := asked.Get(t.Context(), "a").Result(); got != "a" || err != nil {
+			t.Fatalf("what was moved is %q, %v", got, err)
 		}
 	}
 }
