@@ -14,6 +14,9 @@ import (
 // replayed is how many shares of the spool are on their way to the ledger at a time.
 const replayed = 256
 
+// unnoted is how many batches of refusals may have been written since the last was noted, at most.
+const unnoted = 1000
+
 // recordVersion is that of the records in the spool.
 const recordVersion = 1
 
@@ -48,6 +51,8 @@ type progress struct {
 	Ledger string    `json:"ledger"`
 	Done   uint64    `json:"done"`
 	Marks  []Receipt `json:"marks"`
+	// Batch is the number of the newest batch of refusals.
+	Batch int64 `json:"batch,omitempty"`
 	// Halt is why the ledger is to halt payouts, until it does; empty if it need not.
 	Halt string `json:"halt,omitempty"`
 }
@@ -79,6 +84,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 		k.cfg.Log.LogAttrs(ctx, slog.LevelError, "spool ends before what it had", slog.Uint64("end", end), slog.Uint64("done", p.Done))
 		p.Done = end
 	}
+	// Batches go on upwards, also if the clock has been set back since, or the last few were not noted.
+	k.refused.batch = max(k.refused.batch, p.Batch+unnoted)
 	k.mu.Lock()
 	for _, r := range p.Marks {
 		k.marks[r.Partition] = r
@@ -280,6 +287,7 @@ func (k *Keeper) given(ctx context.Context, s *Share, r Recorded) error {
 // save keeps the progress.
 func (k *Keeper) save(ctx context.Context, p *progress) error {
 	k.mu.Lock()
+	p.Batch = k.refused.batch
 	p.Marks = slices.SortedFunc(maps.Values(k.marks), func(a, b Receipt) int { return a.Partition - b.Partition })
 	k.mu.Unlock()
 	state, err := json.Marshal(p)
@@ -291,6 +299,12 @@ func (k *Keeper) save(ctx context.Context, p *progress) error {
 
 // flush writes the refusals to the ledger and the marks to the disk, and lets old records go.
 func (k *Keeper) flush(ctx context.Context, p *progress) {
+	if k.present() {
+		err := errors.Join(k.recheck(ctx), k.heed(ctx))
+		if (errors.Is(err, ErrAway) || errors.Is(err, ErrWentBack)) && ctx.Err() == nil {
+			k.leave(ctx, err)
+		}
+	}
 	if !k.present() {
 		// The marks of what was recorded before count all the same.
 		if err := k.save(ctx, p); err != nil {
@@ -298,11 +312,7 @@ func (k *Keeper) flush(ctx context.Context, p *progress) {
 		}
 		return
 	}
-	if err := k.recheck(ctx); err != nil {
-		k.leave(ctx, err)
-		return
-	}
-	err := errors.Join(k.refused.flush(ctx, k.cfg.Ledger), k.heed(ctx), k.cfg.Spool.Sync(ctx))
+	err := errors.Join(k.refused.flush(ctx, k.cfg.Ledger), k.cfg.Spool.Sync(ctx))
 	k.turn.Lock()
 	if k.present() {
 		// Nobody records now, so all that is in the spool is in the ledger.
@@ -314,16 +324,13 @@ func (k *Keeper) flush(ctx context.Context, p *progress) {
 	}
 }
 
-// recheck has the ledger show that it still has the newest shares of this gateway, also in partitions that
-// none goes to any more. It fails if it has not.
+// recheck has the ledger show that it is there and still has the newest shares of this gateway, also in
+// partitions that none goes to any more.
 func (k *Keeper) recheck(ctx context.Context) error {
 	k.mu.Lock()
 	marks := slices.Collect(maps.Values(k.marks))
 	k.mu.Unlock()
-	if err := k.cfg.Ledger.Verify(ctx, marks); errors.Is(err, ErrWentBack) {
-		return err
-	}
-	return nil // that it cannot be asked now the next share will tell
+	return k.cfg.Ledger.Verify(ctx, marks)
 }
 
 // heed learns whether payouts have to wait, for whichever gateway's reason.

@@ -243,7 +243,7 @@ func TestKeeperMissesIdleShares(t *testing.T) {
 		k, stop := keep(t, l, s)
 		defer stop()
 		put(t, k, 1, 2, 3)
-		l.forget(2)
+		l.forget(1)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		expect(t, l, 1, 2, 3)

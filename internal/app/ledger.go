@@ -135,7 +135,7 @@ func (b *books) openSpool() error {
 		dir = b.temp
 	}
 	var err error
-	b.spool, err = spool.Open(spool.Config{Dir: dir, Segment: b.cfg.SpoolBytes / segments, Most: b.cfg.SpoolBytes, Log: b.log})
+	b.spool, err = spool.Open(spool.Config{Dir: dir, Segment: b.cfg.SpoolBytes / segments, Most: b.cfg.SpoolBytes, Reserve: blockReserve, Log: b.log})
 	if err != nil {
 		return fmt.Errorf("spool_dir: %w", err)
 	}
@@ -249,15 +249,8 @@ func (s spooled) Append(ctx context.Context, record []byte) error {
 
 // AppendReserved implements shares.Spool.
 func (s spooled) AppendReserved(ctx context.Context, record []byte) error {
-	_, err := s.Spool.Append(ctx, record)
+	_, err := s.Spool.AppendReserved(ctx, record)
 	return err
-}
-
-// Sync implements shares.Spool.
-func (s spooled) Sync(context.Context) error {
-	for range s.Spool.Records(s.Spool.End()) {
-	}
-	return nil
 }
 
 // Records implements shares.Spool.

@@ -55,7 +55,7 @@ func (b *books) tend(ctx context.Context, height func() (int32, gbt.Target, erro
 func (b *books) contact(ctx context.Context, height func() (int32, gbt.Target, error)) error {
 	at, _, err := height()
 	if err != nil || b.keeper.Status().Away != nil {
-		return nil // there is no template, or something may wait
+		return nil //nolint:nilerr // there is no template yet, or something may wait
 	}
 	_, err = b.ledger.Contact(ctx, at)
 	return err
@@ -69,13 +69,13 @@ func (b *books) tidy(ctx context.Context, height func() (int32, gbt.Target, erro
 		return nil
 	}
 	lease, err := b.ledger.Acquire(ctx, "upkeep", 2*upkeepEvery)
-	if errors.Is(err, shares.ErrFenced) {
-		return nil
+	switch {
+	case errors.Is(err, shares.ErrFenced):
+		return nil //nolint:nilerr // another gateway does it
+	case err != nil:
+		return err
 	}
-	if err == nil {
-		err = b.tidyUnder(ctx, lease, height)
-	}
-	if errors.Is(err, shares.ErrFenced) {
+	if err = b.tidyUnder(ctx, lease, height); errors.Is(err, shares.ErrFenced) {
 		// Somebody has a newer token, or this one is older than it should be. The next one is newer.
 		return errors.Join(err, b.ledger.GiveUp(ctx, "upkeep"))
 	}

@@ -97,9 +97,9 @@ func (l *Ledger) snapshot(ctx context.Context, k part) (*snapshot, error) {
 
 // recount is what the shares say.
 type recount struct {
-	sums, round             map[string]*big.Int
-	shares, detail, inRound int64
-	total, roundTotal       *big.Int
+	sums, round               map[string]*big.Int
+	shares, detail, inRound   int64
+	total, roundTotal, folded *big.Int
 }
 
 func (l *Ledger) audit(ctx context.Context, o *opened, partition int, snap *snapshot) (Audited, error) {
@@ -133,6 +133,7 @@ func (l *Ledger) audit(ctx context.Context, o *opened, partition int, snap *snap
 		said("the sum", snap.sums, r.sums),
 		said("the round's weight", snap.round, r.round),
 		said("the partition's", total(snap.state, "total"), map[string]*big.Int{"total": r.total}),
+		said("the partition's", total(snap.state, "ftotal"), map[string]*big.Int{"ftotal": r.folded}),
 		said("the partition's", total(snap.state, "shares"), map[string]*big.Int{"shares": big.NewInt(r.shares)}),
 		said("the partition's", total(snap.state, "rtotal"), map[string]*big.Int{"rtotal": r.roundTotal}),
 		said("the partition's", total(snap.state, "rshares"), map[string]*big.Int{"rshares": big.NewInt(r.inRound)}),
@@ -164,6 +165,7 @@ func (l *Ledger) recount(ctx context.Context, o *opened, partition int, snap *sn
 	for _, w := range r.sums {
 		r.total.Add(r.total, w)
 	}
+	r.folded = new(big.Int).Set(r.total)
 	if text, ok := snap.state["folded"]; ok {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {

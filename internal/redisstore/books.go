@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
@@ -35,47 +36,90 @@ func (l *Ledger) Window(ctx context.Context, block chainhash.Hash, size shares.W
 			break
 		}
 		if !ok {
-			// All there is: less than the size, unless older detail was folded away.
-			err = l.complete(ctx, o)
-			break
+			break // all there is: less than the size, unless older detail was folded away
 		}
 		counter.Add(next.at, next.account, next.weight)
+	}
+	w := counter.Window()
+	if err == nil {
+		err = l.complete(ctx, o, &w)
 	}
 	if err != nil {
 		return shares.Window{}, fmt.Errorf("window of %d: %w", size, err)
 	}
-	w := counter.Window()
 	w.Block, w.Unit = block, o.Unit
 	return w, nil
 }
 
-// complete fails if anything was folded.
-func (l *Ledger) complete(ctx context.Context, o *opened) error {
-	for p, k := range o.parts {
-		n, err := l.redis.HExists(ctx, k.state(), "trimmed").Result()
-		if err != nil {
-			return fmt.Errorf("state: %w", translate(err))
-		}
-		if n {
+// complete fails if anything was folded that belongs into a window: partitions are folded to different
+// places, so what one has may be older than what another one has no more.
+func (l *Ledger) complete(ctx context.Context, o *opened, w *shares.Window) error {
+	full := w.Total == w.Size
+	if full && w.Shares == 0 {
+		return nil
+	}
+	// Only now, so that what was folded while the window was read is seen.
+	trimmed, err := l.places(ctx, o, func(k part) (string, string) { return k.state(), "trimmed" })
+	if err != nil {
+		return err
+	}
+	for p, at := range trimmed {
+		if at != (shares.Position{}) && (!full || at.Compare(w.Oldest) >= 0) {
 			return fmt.Errorf("partition %d: %w: ask for less", p, errFolded)
 		}
 	}
 	return nil
 }
 
-// cuts returns where each partition was when a block was found; now, if there is none. It completes
-// cuts that are missing because a gateway died.
+// cuts returns the last place in each partition that is not after a block; now, if there is none. It
+// completes cuts that are missing because a gateway died.
 func (l *Ledger) cuts(ctx context.Context, o *opened, block chainhash.Hash) ([]shares.Position, error) {
 	if block == (chainhash.Hash{}) {
 		return l.places(ctx, o, func(k part) (string, string) { return k.state(), "last" })
 	}
-	if _, err := l.block(ctx, o, block); err != nil {
+	b, err := l.block(ctx, o, block)
+	if err != nil {
 		return nil, err
 	}
-	if err := l.cutOthers(ctx, o, block); err != nil {
+	if err := l.cutElsewhere(ctx, o, block, b.Partition); err != nil {
 		return nil, fmt.Errorf("block %s: %w", block, err)
 	}
-	return l.places(ctx, o, func(k part) (string, string) { return k.block(block.String()), "cut" })
+	out, err := l.places(ctx, o, func(k part) (string, string) { return k.block(block.String()), "cut" })
+	if err != nil {
+		return nil, err
+	}
+	// A cut may come long after the block, from whoever read it first. What came between is in the block's
+	// round, because the sums of that moment are all there is, but the window goes by place.
+	for p := range out {
+		out[p] = earlier(out[p], b.lastIn(p))
+	}
+	out[b.Partition] = b.Position
+	return out, nil
+}
+
+// lastIn returns the last possible place in a partition that does not come after the block.
+func (f *found) lastIn(partition int) shares.Position {
+	at := f.Position
+	at.Partition = partition
+	if partition > f.Partition {
+		at.Seq-- // where both are the same, the higher partition comes later
+	}
+	return at
+}
+
+// cutElsewhere ends the round for a block in all partitions but its own, where recording it has done so.
+func (l *Ledger) cutElsewhere(ctx context.Context, o *opened, block chainhash.Hash, own int) error {
+	hash := block.String()
+	g, ctx := errgroup.WithContext(ctx)
+	for p, k := range o.parts {
+		if p == own {
+			continue
+		}
+		g.Go(func() error {
+			return l.do(ctx, l.scripts.cut, []string{k.state(), k.block(hash), k.frozen(hash), k.blocks(), k.round()}, o.Ledger, hash)
+		})
+	}
+	return g.Wait()
 }
 
 // places reads one place of each partition; the zero place where there is none.
@@ -123,7 +167,7 @@ func (l *Ledger) Round(ctx context.Context, block chainhash.Hash) (shares.Round,
 		if b.released {
 			return shares.Round{}, fmt.Errorf("block %s: %w: it was released", block, errFolded)
 		}
-		if err := l.cutOthers(ctx, o, block); err != nil {
+		if err := l.cutElsewhere(ctx, o, block, b.Partition); err != nil {
 			return shares.Round{}, fmt.Errorf("block %s: %w", block, err)
 		}
 	}
@@ -171,13 +215,19 @@ type found struct {
 
 // block reads a found block from the partition of its finder. ErrUnknown if there is none.
 func (l *Ledger) block(ctx context.Context, o *opened, hash chainhash.Hash) (found, error) {
-	for p, k := range o.parts {
-		values, err := l.redis.HGetAll(ctx, k.block(hash.String())).Result()
-		if err != nil {
-			return found{}, fmt.Errorf("block %s: %w", hash, translate(err))
+	cmds := make([]*redis.MapStringStringCmd, len(o.parts))
+	_, err := l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, k := range o.parts {
+			cmds[i] = p.HGetAll(ctx, k.block(hash.String()))
 		}
-		if _, own := values["id"]; own {
-			return foundOf(hash, p, values)
+		return nil
+	})
+	if err != nil {
+		return found{}, fmt.Errorf("block %s: %w", hash, translate(err))
+	}
+	for p, cmd := range cmds {
+		if _, own := cmd.Val()["id"]; own {
+			return foundOf(hash, p, cmd.Val())
 		}
 	}
 	return found{}, fmt.Errorf("block %s: %w", hash, shares.ErrUnknown)
@@ -226,13 +276,9 @@ func (l *Ledger) Blocks(ctx context.Context, limit int) ([]shares.Block, error) 
 	slices.SortFunc(all, func(a, b found) int { return b.Compare(a.Position) })
 	out := make([]shares.Block, 0, min(limit, len(all)))
 	for _, f := range all[:min(limit, len(all))] {
-		b := f.Block
-		if b.Frozen, err = l.frozen(ctx, o, &b); err != nil {
-			return nil, err
-		}
-		out = append(out, b)
+		out = append(out, f.Block)
 	}
-	return out, nil
+	return out, l.sumRounds(ctx, o, out)
 }
 
 // found reads all found blocks.
@@ -243,11 +289,18 @@ func (l *Ledger) found(ctx context.Context, o *opened) ([]found, error) {
 		if err != nil {
 			return nil, fmt.Errorf("blocks: %w", translate(err))
 		}
-		for _, text := range hashes {
-			values, err := l.redis.HGetAll(ctx, k.block(text)).Result()
-			if err != nil {
-				return nil, fmt.Errorf("block %s: %w", text, translate(err))
+		cmds := make([]*redis.MapStringStringCmd, len(hashes))
+		_, err = l.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for i, text := range hashes {
+				cmds[i] = pipe.HGetAll(ctx, k.block(text))
 			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("blocks: %w", translate(err))
+		}
+		for i, text := range hashes {
+			values := cmds[i].Val()
 			if _, own := values["id"]; !own {
 				continue
 			}
@@ -265,22 +318,35 @@ func (l *Ledger) found(ctx context.Context, o *opened) ([]found, error) {
 	return all, nil
 }
 
-// frozen sums a block's round up over all partitions, and reports whether all have frozen it.
-func (l *Ledger) frozen(ctx context.Context, o *opened, b *shares.Block) (bool, error) {
+// sumRounds sums the rounds of blocks up over the partitions that have frozen them, and sets whether all have.
+func (l *Ledger) sumRounds(ctx context.Context, o *opened, blocks []shares.Block) error {
+	for i := range blocks {
+		blocks[i].Frozen = true
+	}
 	for _, k := range o.parts {
-		values, err := l.redis.HMGet(ctx, k.block(b.Hash.String()), "rshares", "rtotal").Result()
+		cmds := make([]*redis.SliceCmd, len(blocks))
+		_, err := l.redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for i := range blocks {
+				cmds[i] = pipe.HMGet(ctx, k.block(blocks[i].Hash.String()), "rshares", "rtotal")
+			}
+			return nil
+		})
 		if err != nil {
-			return false, fmt.Errorf("block %s: %w", b.Hash, translate(err))
+			return fmt.Errorf("rounds of blocks: %w", translate(err))
 		}
-		if values[0] == nil {
-			return false, nil
-		}
-		f := fields{values: map[string]any{"rshares": values[0], "rtotal": values[1]}}
-		b.Shares += f.number("rshares")
-		b.Round += shares.Weight(f.number("rtotal"))
-		if f.err != nil {
-			return false, fmt.Errorf("block %s: %w", b.Hash, f.err)
+		for i, cmd := range cmds {
+			b, values := &blocks[i], cmd.Val()
+			if values[0] == nil {
+				b.Frozen = false
+				continue
+			}
+			f := fields{values: map[string]any{"rshares": values[0], "rtotal": values[1]}}
+			b.Shares += f.number("rshares")
+			b.Round += shares.Weight(f.number("rtotal"))
+			if f.err != nil {
+				return fmt.Errorf("block %s: %w", b.Hash, f.err)
+			}
 		}
 	}
-	return true, nil
+	return nil
 }

@@ -2,9 +2,13 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -95,59 +99,101 @@ func options(cfg Config) (*redis.UniversalOptions, error) {
 	return opts, nil
 }
 
-// address reads the URL.
+// kinds are what can be behind a URL, by its scheme without the s for TLS, with the usual port.
+func kinds() map[string]string {
+	return map[string]string{"redis": "6379", "redis+sentinel": "26379", "redis+cluster": "6379"}
+}
+
+// address reads the URL. A password in it may have any characters but a percent sign, so it is not
+// net/url's to read, whose errors tell it besides.
 func address(text string) (*redis.UniversalOptions, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok {
-		return nil, fmt.Errorf("redis: %q is no URL: want redis://HOST:PORT/DB", text)
+	kind := scheme
+	if after, secure := strings.CutPrefix(scheme, "rediss"); secure {
+		kind = "redis" + after
 	}
-	secure := strings.HasPrefix(scheme, "rediss")
-	kind := strings.TrimPrefix(strings.TrimPrefix(scheme, "rediss"), "redis")
-	if kind != "" && kind != "+sentinel" && kind != "+cluster" {
-		return nil, fmt.Errorf("redis: unknown scheme %q: want redis, redis+sentinel, redis+cluster, or the same with rediss for TLS", scheme)
+	port, known := kinds()[kind]
+	if !ok || !known {
+		return nil, errors.New("redis: the URL begins with no scheme known here: want redis://HOST:PORT/DB, redis+sentinel:// or redis+cluster://, or rediss for TLS")
 	}
-	plain := "redis://"
-	if secure {
-		plain = "rediss://"
+	out := &redis.UniversalOptions{IsClusterMode: kind == "redis+cluster"}
+	if kind != scheme {
+		// Without a name: that of each server is checked.
+		out.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	user, rest, _ := cutLast(rest, "@")
+	name, password, _ := strings.Cut(user, ":")
+	var err1, err2 error
+	out.Username, err1 = url.PathUnescape(name)
+	out.Password, err2 = url.PathUnescape(password)
+	if err1 != nil || err2 != nil {
+		return nil, errors.New("redis: a percent sign in the URL's user or password begins no escape: write %25, or set redis_password_file")
+	}
+	if strings.ContainsAny(rest, "?#") {
+		return nil, errors.New("redis: the URL has options behind ? or #: there are none")
 	}
 	hosts, path, _ := strings.Cut(rest, "/")
-	user, hosts, found := cutLast(hosts, "@")
-	if found {
-		plain += user + "@"
-	}
-	addrs := strings.Split(hosts, ",")
-	var master string
-	if kind == "+sentinel" {
-		master, path, _ = strings.Cut(path, "/")
-		if master == "" {
-			return nil, fmt.Errorf("redis: %s names no master: want redis+sentinel://HOST:PORT/NAME", scheme)
+	for i, host := range strings.Split(hosts, ",") {
+		addr, ok := hostPort(host, port)
+		if !ok {
+			// Without the text: it may be a password with no host behind it.
+			return nil, fmt.Errorf("redis: address %d in the URL is no HOST:PORT", i+1)
 		}
+		out.Addrs = append(out.Addrs, addr)
 	}
-	if kind == "+cluster" && path != "" {
-		return nil, errors.New("redis: a cluster has no numbered databases: leave the path out")
-	}
-	if kind == "" && len(addrs) != 1 {
+	if kind == "redis" && len(out.Addrs) != 1 {
 		return nil, errors.New("redis: several addresses: say redis+sentinel or redis+cluster")
 	}
-	one, err := redis.ParseURL(plain + addrs[0] + "/" + path)
-	if err != nil {
-		var of *url.Error
-		if errors.As(err, &of) {
-			err = of.Err // without the text, which may hold a password
-		}
-		return nil, fmt.Errorf("redis: %w", err)
-	}
-	out := &redis.UniversalOptions{
-		Addrs: []string{one.Addr}, DB: one.DB, Username: one.Username, Password: one.Password, TLSConfig: one.TLSConfig,
-		MasterName: master, IsClusterMode: kind == "+cluster",
-	}
-	if kind != "" {
-		out.Addrs = addrs
+	if err := takePath(out, kind, path); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-// cutLast cuts text at the last separator.
+// hostPort adds the usual port to a host that has none; false if it is neither.
+func hostPort(text, usual string) (string, bool) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = text, usual
+		if inner, ok := strings.CutPrefix(text, "["); ok {
+			host = strings.TrimSuffix(inner, "]")
+		} else if strings.Contains(text, ":") {
+			return "", false // an address of IPv6 without brackets, or a port that is none
+		}
+	}
+	if _, err := netip.ParseAddr(host); strings.Contains(host, ":") && err != nil {
+		return "", false
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" || strings.ContainsAny(host, "[] ") {
+		return "", false
+	}
+	return net.JoinHostPort(host, port), true
+}
+
+// takePath reads what is behind the addresses: a master's name and a database, a database, or nothing.
+func takePath(out *redis.UniversalOptions, kind, path string) error {
+	if kind == "redis+sentinel" {
+		out.MasterName, path, _ = strings.Cut(path, "/")
+		if out.MasterName == "" {
+			return errors.New("redis: the URL names no master: want redis+sentinel://HOST:PORT/NAME")
+		}
+	}
+	path = strings.TrimSuffix(path, "/")
+	if path == "" {
+		return nil
+	}
+	if kind == "redis+cluster" {
+		return errors.New("redis: a cluster has no numbered databases: leave the path out")
+	}
+	n, err := strconv.ParseUint(path, 10, 16)
+	if err != nil {
+		return errors.New("redis: the database in the URL is no number")
+	}
+	out.DB = int(n)
+	return nil
+}
+
+// cutLast cuts text at the last separator. Without one, all is behind it.
 func cutLast(text, sep string) (before, after string, found bool) {
 	at := strings.LastIndex(text, sep)
 	if at < 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gbtpool/gbtpool/gbt"
@@ -27,88 +28,156 @@ type counted struct {
 
 // cursor walks the detail of one partition from a place backwards, first through the log, then
 // through the slices. What is compacted while it walks it finds in the slices, because it goes by
-// place.
+// place. It reads ahead: a goroutine of its own fetches the next part, and ends by itself.
 type cursor struct {
 	client    *Client
 	partition int
 	keys      part
-	// below is the place that all that is to come lies before.
+	// opener unpacks slices; nil until it is needed. Cursors may share one.
+	opener *zstd.Decoder
+	// below is the place that all that is to be fetched lies before. While a fetch is on its way it
+	// and what follows are the fetch's.
 	below shares.Position
-	// buffer holds what was read, newest first.
-	buffer []counted
 	// index is the list of slices once the log is walked through.
 	index   []string
 	indexed bool
+
+	// ahead brings what is being fetched; nil if nothing is.
+	ahead chan fetched
+	// detail is what was fetched, and left how many of its oldest shares are still to be returned. The
+	// next part is fetched once no more than half are.
+	detail     *slice
+	left, half int
+}
+
+// fetched is the next part of the detail, as far as it lies below the cursor: so many of its oldest
+// shares. No detail is the end.
+type fetched struct {
+	detail *slice
+	many   int
+	err    error
 }
 
 // next returns the next older share; false when there is none.
 func (c *cursor) next(ctx context.Context) (counted, bool, error) {
-	for len(c.buffer) == 0 {
-		more, err := c.fill(ctx)
-		if err != nil || !more {
-			return counted{}, false, err
+	if c.left == 0 {
+		c.readAhead(ctx)
+		got := <-c.ahead
+		c.ahead = nil
+		if got.err != nil || got.detail == nil {
+			return counted{}, false, got.err
 		}
+		c.detail, c.left, c.half = got.detail, got.many, got.many/2
 	}
-	out := c.buffer[0]
-	c.buffer = c.buffer[1:]
-	c.below = out.at
-	return out, true, nil
+	if c.left--; c.left == c.half {
+		c.readAhead(ctx)
+	}
+	d := c.detail
+	return counted{d.places[c.left], d.accounts[d.account[c.left]], d.weights[c.left]}, true, nil
 }
 
-// fill reads more; false if there is no more.
-func (c *cursor) fill(ctx context.Context) (bool, error) {
+// readAhead has the next part fetched, unless it is already.
+func (c *cursor) readAhead(ctx context.Context) {
+	if c.ahead != nil {
+		return
+	}
+	ahead := make(chan fetched, 1) // so that nobody need wait for it
+	c.ahead = ahead
+	go func() { ahead <- c.fetch(ctx) }()
+}
+
+// fetch reads the next part.
+func (c *cursor) fetch(ctx context.Context) fetched {
+	var got fetched
 	if !c.indexed {
-		messages, err := c.client.redis.XRevRangeN(ctx, c.keys.log(), "("+c.below.String(), "-", page).Result()
-		if err != nil {
-			return false, fmt.Errorf("log: %w", translate(err))
-		}
-		for _, m := range messages {
-			e, err := entryOf(m, c.partition)
-			if err != nil {
-				return false, err
-			}
-			c.buffer = append(c.buffer, counted{e.Position, e.Account, e.Weight})
-		}
-		if len(messages) > 0 {
-			return true, nil
-		}
-		// Only now: what was trimmed from the log before is in the index.
-		if c.index, err = c.client.redis.LRange(ctx, c.keys.slices(), 0, -1).Result(); err != nil {
-			return false, fmt.Errorf("slices: %w", translate(err))
-		}
-		c.indexed = true
+		got = c.fetchLog(ctx)
 	}
-	return c.slice(ctx)
+	if got.err == nil && got.detail == nil {
+		got = c.fetchSlice(ctx)
+	}
+	if got.detail != nil {
+		c.below = got.detail.places[0]
+	}
+	return got
 }
 
-// slice reads the newest slice that has anything below the cursor.
-func (c *cursor) slice(ctx context.Context) (bool, error) {
+// fetchLog reads shares of the log. If there are none any more, it reads the list of slices instead.
+func (c *cursor) fetchLog(ctx context.Context) fetched {
+	messages, err := c.client.redis.XRevRangeN(ctx, c.keys.log(), "("+c.below.String(), "-", page).Result()
+	if err != nil {
+		return fetched{err: fmt.Errorf("log: %w", translate(err))}
+	}
+	if len(messages) > 0 {
+		d, err := detailOf(messages, c.partition)
+		return fetched{d, len(messages), err}
+	}
+	// Only now: what was trimmed from the log before is in the index.
+	if c.index, err = c.client.redis.LRange(ctx, c.keys.slices(), 0, -1).Result(); err != nil {
+		return fetched{err: fmt.Errorf("slices: %w", translate(err))}
+	}
+	c.indexed = true
+	return fetched{}
+}
+
+// detailOf makes detail of a part of the log that comes newest first. It reads no more of it than
+// windows need.
+func detailOf(messages []redis.XMessage, partition int) (*slice, error) {
+	n := len(messages)
+	d := &slice{
+		places: make([]shares.Position, n), accounts: make([]string, n), account: make([]uint32, n), weights: make([]shares.Weight, n),
+	}
+	for i, m := range messages {
+		at, err := parsePlace(m.ID)
+		at.Partition = partition
+		f := fields{values: m.Values}
+		to := n - 1 - i
+		d.places[to], d.accounts[to], d.account[to], d.weights[to] = at, f.text("a"), uint32(to), shares.Weight(f.number("w"))
+		if err := errors.Join(err, f.err); err != nil {
+			return nil, fmt.Errorf("share %s of partition %d: %w", m.ID, partition, err)
+		}
+	}
+	return d, nil
+}
+
+// fetchSlice reads the newest slice that has anything below the cursor.
+func (c *cursor) fetchSlice(ctx context.Context) fetched {
 	for len(c.index) > 0 {
 		name := c.index[len(c.index)-1]
 		c.index = c.index[:len(c.index)-1]
 		first, _, err := parseSliceName(name, c.partition)
 		if err != nil {
-			return false, err
+			return fetched{err: err}
 		}
 		if first.Compare(c.below) >= 0 {
 			continue
 		}
-		s, err := c.client.slice(ctx, c.keys, name, c.partition)
-		if err != nil {
-			return false, err
-		}
-		for i := len(s.places) - 1; i >= 0; i-- {
-			if s.places[i].Compare(c.below) < 0 {
-				c.buffer = append(c.buffer, counted{s.places[i], s.accounts[s.account[i]], s.weights[i]})
+		if c.opener == nil {
+			if c.opener, err = newSliceOpener(); err != nil {
+				return fetched{err: err}
 			}
 		}
-		return true, nil
+		d, err := c.client.sliceBy(ctx, c.opener, c.keys, name, c.partition)
+		if err != nil {
+			return fetched{err: err}
+		}
+		if many, _ := slices.BinarySearchFunc(d.places, c.below, shares.Position.Compare); many > 0 {
+			return fetched{d, many, nil}
+		}
 	}
-	return false, nil
+	return fetched{}
 }
 
 // slice reads a slice by its name in the list.
 func (c *Client) slice(ctx context.Context, k part, name string, partition int) (*slice, error) {
+	opener, err := newSliceOpener()
+	if err != nil {
+		return nil, err
+	}
+	return c.sliceBy(ctx, opener, k, name, partition)
+}
+
+// sliceBy is slice for who has many to unpack.
+func (c *Client) sliceBy(ctx context.Context, opener *zstd.Decoder, k part, name string, partition int) (*slice, error) {
 	packed, err := c.redis.Get(ctx, k.slice(name)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("%w: slice %s of partition %d", errFolded, name, partition)
@@ -116,7 +185,7 @@ func (c *Client) slice(ctx context.Context, k part, name string, partition int) 
 	if err != nil {
 		return nil, fmt.Errorf("slice %s: %w", name, translate(err))
 	}
-	s, err := decodeSlice(packed, partition)
+	s, err := decodeSlice(opener, packed, partition)
 	if err != nil {
 		return nil, fmt.Errorf("slice %s of partition %d: %w", name, partition, err)
 	}
@@ -140,8 +209,8 @@ func parseSliceName(name string, partition int) (first, last shares.Position, er
 
 // merge walks several partitions at once, newest first.
 type merge struct {
-	// heads are the next shares of the cursors; the newest is taken first.
-	heads []head
+	// heads are the next shares of the cursors, newest last; the newest is taken first.
+	heads []*head
 }
 
 type head struct {
@@ -151,7 +220,11 @@ type head struct {
 
 // newMerge starts at a place in each partition, with what is there.
 func (l *Ledger) newMerge(ctx context.Context, o *opened, from []shares.Position) (*merge, error) {
-	m := new(merge)
+	opener, err := newSliceOpener()
+	if err != nil {
+		return nil, err
+	}
+	var all []*head
 	for p, k := range o.parts {
 		below := from[p]
 		below.Partition = p
@@ -159,22 +232,28 @@ func (l *Ledger) newMerge(ctx context.Context, o *opened, from []shares.Position
 			continue
 		}
 		below.Seq++ // places are unique in a partition, so this is the next possible one
-		c := &cursor{client: l.Client, partition: p, keys: k, below: below}
-		if err := m.advance(ctx, c); err != nil {
+		c := &cursor{client: l.Client, partition: p, keys: k, opener: opener, below: below}
+		c.readAhead(ctx) // all at once
+		all = append(all, &head{cursor: c})
+	}
+	m := new(merge)
+	for _, h := range all {
+		if err := m.advance(ctx, h); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
 }
 
-// advance takes the next share of a cursor into the heads, which stay in order, newest last.
-func (m *merge) advance(ctx context.Context, c *cursor) error {
-	next, ok, err := c.next(ctx)
+// advance puts a head that is not among the others back among them, with the next share of its cursor.
+func (m *merge) advance(ctx context.Context, h *head) error {
+	next, ok, err := h.cursor.next(ctx)
 	if err != nil || !ok {
 		return err
 	}
-	at, _ := slices.BinarySearchFunc(m.heads, next.at, func(h head, p shares.Position) int { return h.at.Compare(p) })
-	m.heads = slices.Insert(m.heads, at, head{next, c})
+	h.counted = next
+	at, _ := slices.BinarySearchFunc(m.heads, next.at, func(h *head, p shares.Position) int { return h.at.Compare(p) })
+	m.heads = slices.Insert(m.heads, at, h)
 	return nil
 }
 
@@ -185,7 +264,8 @@ func (m *merge) next(ctx context.Context) (counted, bool, error) {
 	}
 	h := m.heads[len(m.heads)-1]
 	m.heads = m.heads[:len(m.heads)-1]
-	return h.counted, true, m.advance(ctx, h.cursor)
+	out := h.counted
+	return out, true, m.advance(ctx, h)
 }
 
 // entryOf reads a share of the log.

@@ -171,8 +171,8 @@ func (l *Ledger) RecordAll(ctx context.Context, list []*shares.Share) []shares.R
 			continue
 		}
 		out[i] = l.await(ctx, w)
-		if err := out[i].Err; list[i].Found != nil && (err == nil || errors.Is(err, shares.ErrDuplicate)) {
-			l.cutRest(ctx, list[i])
+		if err := out[i].Err; w.share.Found != nil && (err == nil || errors.Is(err, shares.ErrDuplicate)) {
+			l.cutRest(ctx, w.share)
 		}
 	}
 	return out
@@ -217,7 +217,9 @@ func (l *Ledger) await(ctx context.Context, w *pending) shares.Recorded {
 
 // cutRest ends the round of a found block in the other partitions.
 func (l *Ledger) cutRest(ctx context.Context, share *shares.Share) {
-	err := l.cutOthers(ctx, l.open.Load(), share.Hash)
+	o := l.open.Load()
+	own, _ := o.of(share.Account)
+	err := l.cutElsewhere(ctx, o, share.Hash, own)
 	if err != nil {
 		// The share and its block are safe; whoever reads the block's round cuts the rest.
 		l.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "block not frozen in all partitions yet", slog.Any("error", err))
@@ -259,17 +261,4 @@ func (l *Ledger) recording(o *opened, k part, share *shares.Share) invocation {
 		call.args = append(call.args, hash, f.Bits, f.Value, f.Paid, int64(f.Window))
 	}
 	return call
-}
-
-// cutOthers ends the round in all partitions but the block's own, where recording it has done so.
-func (l *Ledger) cutOthers(ctx context.Context, o *opened, block chainhash.Hash) error {
-	hash := block.String()
-	g, ctx := errgroup.WithContext(ctx)
-	for _, k := range o.parts {
-		g.Go(func() error {
-			err := l.do(ctx, l.scripts.cut, []string{k.state(), k.block(hash), k.frozen(hash), k.blocks(), k.round()}, o.Ledger, hash)
-			return err
-		})
-	}
-	return g.Wait()
 }

@@ -118,9 +118,11 @@ func (r *reader) number(most uint64) uint64 {
 	return n
 }
 
+// names reads a list of names. They share one text, so a single one keeps all of them in memory.
 func (r *reader) names() []string {
-	list := make([]string, 0, min(r.number(maxSlice), uint64(len(r.raw))))
-	for range cap(list) {
+	spans := make([]span, 0, min(r.number(maxSlice), uint64(len(r.raw))))
+	begin := r.raw
+	for range cap(spans) {
 		size := r.number(maxSliceBytes)
 		if size > uint64(len(r.raw)) { // what is left behind the number itself
 			r.err = errSlice
@@ -128,23 +130,36 @@ func (r *reader) names() []string {
 		if r.err != nil {
 			return nil
 		}
-		list = append(list, string(r.raw[:size]))
+		from := len(begin) - len(r.raw)
+		spans = append(spans, span{uint32(from), uint32(from + int(size))})
 		r.raw = r.raw[size:]
+	}
+	text := string(begin[:len(begin)-len(r.raw)])
+	list := make([]string, len(spans))
+	for i, s := range spans {
+		list[i] = text[s.from:s.to]
 	}
 	return list
 }
 
-// decodeSlice unpacks a slice of a partition.
-func decodeSlice(packed []byte, partition int) (*slice, error) {
-	if len(packed) == 0 || packed[0] != sliceVersion {
-		return nil, fmt.Errorf("%w: unknown version", errSlice)
-	}
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxSliceBytes))
+// span is where a name is in a text of at most maxSliceBytes.
+type span struct{ from, to uint32 }
+
+// newSliceOpener makes what unpacks slices, for several at a time. It needs not be closed.
+func newSliceOpener() (*zstd.Decoder, error) {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxSliceBytes))
 	if err != nil {
 		return nil, fmt.Errorf("slice: %w", err)
 	}
-	defer z.Close()
-	raw, err := z.DecodeAll(packed[1:], nil)
+	return z, nil
+}
+
+// decodeSlice unpacks a slice of a partition.
+func decodeSlice(opener *zstd.Decoder, packed []byte, partition int) (*slice, error) {
+	if len(packed) == 0 || packed[0] != sliceVersion {
+		return nil, fmt.Errorf("%w: unknown version", errSlice)
+	}
+	raw, err := opener.DecodeAll(packed[1:], nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSlice, err)
 	}

@@ -25,13 +25,17 @@ func anySlice(r *rapid.T) *slice {
 }
 
 func TestSliceComesBack(t *testing.T) {
+	opener, err := newSliceOpener()
+	if err != nil {
+		t.Fatal(err)
+	}
 	rapid.Check(t, func(r *rapid.T) {
 		s := anySlice(r)
 		packed, err := s.encode()
 		if err != nil {
 			r.Fatal(err)
 		}
-		got, err := decodeSlice(packed, 3)
+		got, err := decodeSlice(opener, packed, 3)
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -49,11 +53,15 @@ func FuzzDecodeSlice(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	opener, err := newSliceOpener()
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add(packed)
 	f.Add([]byte{sliceVersion})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, packed []byte) {
-		s, err := decodeSlice(packed, 0)
+		s, err := decodeSlice(opener, packed, 0)
 		if err != nil {
 			return
 		}
@@ -61,7 +69,7 @@ func FuzzDecodeSlice(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := decodeSlice(again, 0)
+		got, err := decodeSlice(opener, again, 0)
 		if err != nil {
 			t.Fatalf("what was packed does not unpack: %v", err)
 		}

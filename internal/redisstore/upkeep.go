@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strconv"
 	"time"
@@ -158,6 +159,9 @@ func (l *Ledger) Trim(ctx context.Context, lease shares.Lease, size shares.Weigh
 	if err != nil {
 		return err
 	}
+	if some, err := l.foldable(ctx, o, size); err != nil || !some {
+		return err
+	}
 	needed, err := l.needed(ctx, o, size)
 	if err != nil {
 		return fmt.Errorf("trim: %w", err)
@@ -172,8 +176,40 @@ func (l *Ledger) Trim(ctx context.Context, lease shares.Lease, size shares.Weigh
 	return nil
 }
 
+// foldable reports whether there are slices, and more detail than a window of a size holds.
+func (l *Ledger) foldable(ctx context.Context, o *opened, size shares.Weight) (bool, error) {
+	totals, counts := make([]*redis.SliceCmd, len(o.parts)), make([]*redis.IntCmd, len(o.parts))
+	names := []string{"total", "total+", "ftotal", "ftotal+"}
+	_, err := l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, k := range o.parts {
+			totals[i], counts[i] = p.HMGet(ctx, k.state(), names...), p.LLen(ctx, k.slices())
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("trim: %w", translate(err))
+	}
+	sums, some := make(map[string]*big.Int), false
+	for i := range o.parts {
+		values := make(map[string]string)
+		for j, v := range totals[i].Val() {
+			if text, ok := v.(string); ok {
+				values[names[j]] = text
+			}
+		}
+		if err := addSums(sums, values); err != nil {
+			return false, fmt.Errorf("trim: partition %d: %w", i, err)
+		}
+		some = some || counts[i].Val() > 0
+	}
+	detail := new(big.Int).Sub(orZero(sums["total"]), orZero(sums["ftotal"]))
+	return some && detail.Cmp(big.NewInt(int64(size))) > 0, nil
+}
+
 // needed returns where the detail begins, in each partition, that a window of a size, the current
-// round, or a block's round and window need that is not released.
+// round, or a block's round and window need that is not released. If a window needs what is folded
+// already, as after a rise of the difficulty, all that is left is needed. It completes the cuts of the
+// blocks that it looks at.
 func (l *Ledger) needed(ctx context.Context, o *opened, size shares.Weight) ([]shares.Position, error) {
 	// Up to and with rfrom, the last share before the round, nothing is needed for it.
 	needed, err := l.places(ctx, o, func(k part) (string, string) { return k.state(), "rfrom" })
@@ -185,7 +221,8 @@ func (l *Ledger) needed(ctx context.Context, o *opened, size shares.Weight) ([]s
 		needed[p].Seq++
 	}
 	now, err := l.Window(ctx, chainhash.Hash{}, size)
-	if err != nil {
+	all := errors.Is(err, errFolded)
+	if err != nil && !all {
 		return nil, err
 	}
 	lower(needed, now)
@@ -200,7 +237,12 @@ func (l *Ledger) needed(ctx context.Context, o *opened, size shares.Weight) ([]s
 		}
 		from := (*known)[b.Hash]
 		if from == nil {
-			if from, err = l.blockNeeds(ctx, o, &b); err != nil {
+			from, err = l.blockNeeds(ctx, o, &b)
+			if errors.Is(err, errFolded) {
+				all = true
+				continue
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -210,6 +252,9 @@ func (l *Ledger) needed(ctx context.Context, o *opened, size shares.Weight) ([]s
 		}
 	}
 	l.needs.Store(&next)
+	if all {
+		return make([]shares.Position, len(o.parts)), nil
+	}
 	return needed, nil
 }
 
@@ -268,7 +313,11 @@ func (l *Ledger) trim(ctx context.Context, o *opened, lease shares.Lease, p int,
 	if err != nil {
 		return false, err
 	}
-	args := []any{o.Ledger, lease.Job, lease.Token, name, last.String(), len(s.places)}
+	total := s.total()
+	args := []any{o.Ledger, lease.Job, lease.Token, name, last.String(), len(s.places), len(total)}
+	for _, w := range total {
+		args = append(args, strconv.FormatInt(int64(w), 10))
+	}
 	for account, parts := range s.sums() {
 		for _, w := range parts {
 			args = append(args, account, strconv.FormatInt(int64(w), 10))
@@ -278,18 +327,30 @@ func (l *Ledger) trim(ctx context.Context, o *opened, lease shares.Lease, p int,
 	return err == nil, err
 }
 
+// total adds a slice up, as weights of at most MaxWeight each.
+func (s *slice) total() []shares.Weight {
+	var parts []shares.Weight
+	for _, w := range s.weights {
+		parts = addPart(parts, w)
+	}
+	return parts
+}
+
+// addPart adds a weight to the last of parts, or to a new one if that would be more than MaxWeight.
+func addPart(parts []shares.Weight, w shares.Weight) []shares.Weight {
+	if n := len(parts); n > 0 && parts[n-1] <= shares.MaxWeight-w {
+		parts[n-1] += w
+		return parts
+	}
+	return append(parts, w)
+}
+
 // sums adds a slice up by account, in order of their names, as weights of at most MaxWeight each.
 func (s *slice) sums() func(func(string, []shares.Weight) bool) {
 	by := make(map[string][]shares.Weight)
 	for i, w := range s.weights {
 		account := s.accounts[s.account[i]]
-		parts := by[account]
-		if n := len(parts); n > 0 && parts[n-1] <= shares.MaxWeight-w {
-			parts[n-1] += w
-		} else {
-			parts = append(parts, w)
-		}
-		by[account] = parts
+		by[account] = addPart(by[account], w)
 	}
 	return func(yield func(string, []shares.Weight) bool) {
 		for _, account := range slices.Sorted(maps.Keys(by)) {
@@ -306,10 +367,11 @@ func (l *Ledger) Release(ctx context.Context, lease shares.Lease, block chainhas
 	if err != nil {
 		return err
 	}
-	if _, err := l.block(ctx, o, block); err != nil {
+	b, err := l.block(ctx, o, block)
+	if err != nil {
 		return err
 	}
-	if err := l.cutOthers(ctx, o, block); err != nil {
+	if err := l.cutElsewhere(ctx, o, block, b.Partition); err != nil {
 		return fmt.Errorf("release %s: %w", block, err)
 	}
 	hash := block.String()

@@ -42,6 +42,7 @@ func LedgerContract(t *testing.T, open func(testing.TB) (one, other Ledger)) {
 		"retire":      retire,
 		"fence":       fence,
 		"figures":     figures,
+		"clocks":      clocks,
 		"compact":     compact,
 		"trim":        trim,
 		"lost leases": lostLease,

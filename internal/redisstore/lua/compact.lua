@@ -15,6 +15,6 @@ local compacted = atomically(function()
   return 1
 end)
 -- The log's copies go last and are not needed to come back: readers go by place, and what stays is
--- trimmed with the next slice.
-if type(compacted) ~= 'table' then write('XTRIM', KEYS[2], 'MINID', '=', ARGV[8]) end
+-- trimmed with the next slice. Who comes second trims nothing: its slice, which may hold more, was not kept.
+if compacted == 1 then write('XTRIM', KEYS[2], 'MINID', '=', ARGV[8]) end
 return compacted

@@ -4,7 +4,8 @@
 -- block (32 bytes), time (ms), hash as a number in hexadecimal, most workers of an account, place of the
 -- newest share that the gateway knows to be here, or nothing; for a found block also: hash in
 -- hexadecimal, bits, value, paid, window.
--- Returns {1, place} if it is new and {0, place} if it was there.
+-- Returns {1, place} if it is new and {0, place} if it was there. One that was there as a plain share and
+-- comes again as a found block becomes the block.
 local log, seen, sums, round = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local hash, account, worker, weight = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local mark, found = ARGV[13], ARGV[14]
@@ -51,10 +52,31 @@ local function figures()
   tally(KEYS[8], weight, time, ARGV[11], found)
 end
 
+-- freeze ends the round for the share at a place, which is a found block.
+local function freeze(place)
+  cut(KEYS[10], KEYS[11], KEYS[12], round, found, {'id', place, 'account', account, 'worker', worker,
+    'weight', weight, 'unit', ARGV[6], 'target', ARGV[7], 'height', ARGV[8], 'previous', ARGV[9], 'time', ARGV[10],
+    'bits', ARGV[15], 'value', ARGV[16], 'paid', ARGV[17], 'window', ARGV[18]})
+end
+
+-- promote makes a block of the share at a place: it was recorded before anybody knew that it is one.
+local function promote(place)
+  for i = 6, 8 do
+    if redis.call('HEXISTS', KEYS[i], 'n') == 1 then
+      keep(KEYS[i], {'blocks'})
+      write('HINCRBY', KEYS[i], 'blocks', 1)
+    end
+  end
+  freeze(place)
+end
+
 return atomically(function()
   owned()
   local known = redis.call('HGET', seen, hash)
-  if known then return {0, known} end
+  if known then
+    if found and redis.call('HEXISTS', KEYS[10], 'id') == 0 then promote(known) end
+    return {0, known}
+  end
   local old = keep(state, {'floor', 'low', 'last', 'shares', 'rshares', 'rtotal', 'total', 'total+'})
   if mark ~= '' and lacks(mark, redis.call('HGET', state, 'compacted') or '0-0') then
     refuse('BACK', 'the share at ' .. mark .. ' is not here any more')
@@ -73,11 +95,7 @@ return atomically(function()
   keep(round, {account})
   write('HINCRBY', round, account, weight)
   figures()
-  if found then
-    cut(KEYS[10], KEYS[11], KEYS[12], round, found, {'id', place, 'account', account, 'worker', worker,
-      'weight', weight, 'unit', ARGV[6], 'target', ARGV[7], 'height', ARGV[8], 'previous', ARGV[9], 'time', ARGV[10],
-      'bits', ARGV[15], 'value', ARGV[16], 'paid', ARGV[17], 'window', ARGV[18]})
-  end
+  if found then freeze(place) end
   undo[#undo + 1] = function() redis.call('HDEL', seen, hash) end
   write('HSET', seen, hash, place)
   return {1, place}

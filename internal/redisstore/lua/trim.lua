@@ -1,12 +1,14 @@
 -- Folds the oldest slice into sums by account. KEYS: state, slices, slice, folded sums. ARGV: ledger,
--- job, token, name of the slice, place of its last share, number of its shares, then account and weight
--- for each account. Returns 1, or 0 if it is folded already.
+-- job, token, name of the slice, place of its last share, number of its shares, how many parts their weight
+-- comes in, these parts, then account and weight for each account. Returns 1, or 0 if it is folded already.
 return atomically(function()
   owned()
   fenced(ARGV[2], ARGV[3])
   if redis.call('LINDEX', KEYS[2], 0) ~= ARGV[4] then return 0 end
-  local old = keep(state, {'trimmed', 'folded'})
-  for i = 7, #ARGV, 2 do
+  keep(state, {'trimmed', 'folded', 'ftotal', 'ftotal+'})
+  local parts = tonumber(ARGV[7])
+  for i = 8, 7 + parts do add(state, 'ftotal', redis.call('HGET', state, 'ftotal'), ARGV[i]) end
+  for i = 8 + parts, #ARGV, 2 do
     add(KEYS[4], ARGV[i], keep(KEYS[4], {ARGV[i], ARGV[i] .. '+'})[1], ARGV[i + 1])
   end
   write('HINCRBY', state, 'folded', ARGV[6])
