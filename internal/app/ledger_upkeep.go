@@ -66,12 +66,12 @@ func (b *books) contact(ctx context.Context, height func() (int32, gbt.Target, e
 func (b *books) tidy(ctx context.Context, height func() (int32, gbt.Target, error)) error {
 	status := b.keeper.Status()
 	if status.Away != nil || status.Lost != nil {
-		return nil
+		return nil //nolint:nilerr // that is said elsewhere
 	}
 	lease, err := b.ledger.Acquire(ctx, "upkeep", 2*upkeepEvery)
 	switch {
 	case errors.Is(err, shares.ErrFenced):
-		return nil //nolint:nilerr // another gateway does it
+		return nil // another gateway does it
 	case err != nil:
 		return err
 	}
