@@ -93,6 +93,39 @@ func (b *book) block(account string, weight shares.Weight, released bool) {
 	}
 }
 
+// promote makes a block of a share that is there, and ends the round where the book is by now.
+func (b *book) promote(partition, number int, released bool) {
+	e := b.parts[partition].all[number]
+	e.Found = &shares.Found{Bits: 0x17034219, Value: 312512345, Paid: 310000000, Window: 1 << 60}
+	e.Worker, e.Time = "again", e.Time.Add(time.Minute)
+	own := &b.parts[partition]
+	own.cut(e, released)
+	own.blocks[len(own.blocks)-1].Promoted = true
+	for other := range b.parts {
+		if other != partition {
+			b.parts[other].cut(shares.Entry{
+				Position: shares.Position{Partition: other}, Share: shares.Share{Hash: e.Hash, Unit: e.Unit},
+			}, released)
+		}
+	}
+}
+
+// promotable draws a share that is no block yet; false if there is none.
+func (b *book) promotable(r *rapid.T) (partition, number int, ok bool) {
+	partition = rapid.IntRange(0, len(b.parts)-1).Draw(r, "promoted in")
+	p := &b.parts[partition]
+	var free []int
+	for i := range p.all {
+		if !slices.ContainsFunc(p.blocks, func(bl Block) bool { return bl.Hash == p.all[i].Hash }) {
+			free = append(free, i)
+		}
+	}
+	if len(free) == 0 {
+		return 0, 0, false
+	}
+	return partition, rapid.SampledFrom(free).Draw(r, "promoted"), true
+}
+
 // cut ends the round in one partition.
 func (p *page) cut(e shares.Entry, released bool) {
 	end := len(p.all)
@@ -211,6 +244,8 @@ func anyBook(r *rapid.T) *book {
 		weight := shares.Weight(rapid.Int64Range(1, 1<<50).Draw(r, "weight"))
 		if rapid.IntRange(0, 7).Draw(r, "is block") == 0 {
 			b.block(account, weight, rapid.Bool().Draw(r, "released"))
+		} else if partition, number, ok := b.promotable(r); ok && rapid.IntRange(0, 7).Draw(r, "is promoted") == 0 {
+			b.promote(partition, number, rapid.Bool().Draw(r, "released"))
 		} else {
 			b.share(account, rapid.StringN(0, 4, 20).Draw(r, "worker"), weight)
 		}

@@ -53,6 +53,7 @@ type wire struct {
 	RoundShares int64  `json:"round_shares"`
 	RoundWeight string `json:"round_weight"`
 	Released    bool   `json:"released"`
+	Promoted    bool   `json:"promoted"`
 	Folded      int64  `json:"folded"`
 	Last        string `json:"last"`
 	RoundFrom   string `json:"round_from"`
@@ -273,7 +274,7 @@ func (b *Block) read(w *wire) error {
 	}
 	b.Unit, b.Hash = shares.Unit(w.Unit), w.hash("hash", w.Hash)
 	if w.Found != nil {
-		b.Position = w.place("place", w.Place)
+		b.Position, b.Promoted = w.place("place", w.Place), w.Promoted
 		w.credit(&b.Entry)
 		w.proof(&b.Entry)
 	}

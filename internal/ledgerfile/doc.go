@@ -14,7 +14,8 @@
 //	share       a share, oldest first: of older ones place, account, worker and weight are known, of newer
 //	            ones also the header's hash, height, previous_block, target and time, and found if it was a block
 //	block       the round ended here for a found block: it is the shares after from, up to cut. The finder's
-//	            partition also has the block's own share. If it is not released, ...
+//	            partition also has the block's own share, and promoted if that was recorded as a plain one
+//	            before: it stays so among the shares. If it is not released, ...
 //	round_sum   ... its round by account follows. Without block it is of the round that goes on
 //	sum         the weight of all shares of an account since the beginning
 //	total       ends a partition: what the ledger says of it as a whole

@@ -226,6 +226,9 @@ func (b *Block) write(l *line) {
 	l.place("place", b.Position)
 	l.credit(&b.Entry)
 	l.proof(&b.Entry)
+	if b.Promoted { // such blocks are rare, and all others are spelled without
+		l.truth("promoted", true)
+	}
 }
 
 func (t *Total) write(l *line) {

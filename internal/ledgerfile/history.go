@@ -151,6 +151,7 @@ func (h *history) fold(f *Folded) {
 	h.followed()
 	h.moves(f.Through)
 	h.through = h.at
+	h.v.places.fold(f.Through)
 	h.folded += f.Shares
 	h.Shares += f.Shares
 	h.group = group{kind: FoldedSum, is: adding}
@@ -183,6 +184,7 @@ func (h *history) share(e *shares.Entry) error {
 	h.Detail++
 	h.v.shares++
 	h.newest, h.block = *e, e.Found != nil
+	h.v.places.share(e)
 	return nil
 }
 
@@ -213,7 +215,12 @@ func (h *history) cut(b *Block) error {
 		return err
 	}
 	if b.Own() {
-		if err := h.own(b); err != nil {
+		if b.Promoted {
+			h.promoted(b)
+		} else {
+			h.own(b)
+		}
+		if _, err := h.of(b.Account); err != nil {
 			return err
 		}
 	}
@@ -277,7 +284,7 @@ func (h *history) known(b *Block) error {
 }
 
 // own compares a block's own share with its line among the shares.
-func (h *history) own(b *Block) error {
+func (h *history) own(b *Block) {
 	if b.Position != b.Cut {
 		h.fault("block %s is at %s, but ends the round at %s", b.Hash, b.Position, b.Cut)
 	}
@@ -296,6 +303,35 @@ func (h *history) own(b *Block) error {
 	if !same {
 		h.fault("block %s and its share at %s do not say the same", b.Hash, b.Position)
 	}
-	_, err := h.of(b.Account)
-	return err
+}
+
+// promoted compares a block whose share was recorded as a plain one with that share, which may be anywhere
+// before the cut.
+func (h *history) promoted(b *Block) {
+	if b.Compare(b.Cut) > 0 {
+		h.fault("block %s is at %s, but ends the round before that, at %s", b.Hash, b.Position, b.Cut)
+	}
+	what, seen := h.v.places.find(b.Position)
+	plain := b.Entry
+	plain.Found = nil
+	switch what {
+	case placeForgotten:
+		h.v.uncompared++
+		return // its header may be that of its share
+	case placeEmpty:
+		h.fault("block %s is said to be the share at %s, but there is none", b.Hash, b.Position)
+	case placeDetailed:
+		if seen != h.v.places.digest(&plain) {
+			h.fault("block %s and its share at %s do not say the same", b.Hash, b.Position)
+		}
+		return // the header was noted with the share
+	case placeCompacted:
+		if seen != h.v.places.digest(compacted(&plain)) {
+			h.fault("block %s and its share at %s do not say the same", b.Hash, b.Position)
+		}
+	case placeFolded:
+	}
+	if !h.v.newHash(b.Hash) {
+		h.fault("header %s is credited twice", b.Hash)
+	}
 }

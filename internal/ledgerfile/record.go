@@ -97,6 +97,10 @@ type Block struct {
 	Round  shares.Weight
 	// Released says that the pool does not need the round any more.
 	Released bool
+	// Promoted says that the block's own share was recorded before anybody knew that it is a block. Among the
+	// shares it stays one without Found, and others may come between it and the cut. Worker and Time are those
+	// of the submission that promoted it, and may be others there.
+	Promoted bool
 }
 
 // Own reports whether the block's own share is in this partition.

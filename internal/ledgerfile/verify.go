@@ -20,9 +20,9 @@ const (
 	every = 1 << 12
 )
 
-// limits bound the memory that verifying takes: the accounts of one partition, the blocks of all, and the
-// hashes that are compared.
-type limits struct{ accounts, blocks, hashes int }
+// limits bound the memory that verifying takes: the accounts of one partition, the blocks of all, the
+// hashes that are compared, and the places of one partition.
+type limits struct{ accounts, blocks, hashes, places int }
 
 // Report is what Verify found out.
 type Report struct {
@@ -78,12 +78,13 @@ type Progress struct{ Bytes, Shares int64 }
 // report; the error says that it could not be read, or ctx's end. progress is called now and then; nil for
 // never.
 func Verify(ctx context.Context, file io.Reader, progress func(Progress)) (*Report, error) {
-	return verify(ctx, file, progress, limits{accounts: 1 << 20, blocks: 1 << 20, hashes: 1 << 23})
+	return verify(ctx, file, progress, limits{accounts: 1 << 20, blocks: 1 << 20, hashes: 1 << 23, places: 1 << 20})
 }
 
 func verify(ctx context.Context, file io.Reader, progress func(Progress), most limits) (*Report, error) {
 	v := &verifier{
 		report: new(Report), most: most, hashes: make(map[[16]byte]struct{}), blocks: make(map[chainhash.Hash]*cuts),
+		places: newPlaces(most.places),
 	}
 	err := v.run(ctx, file, progress)
 	if err != nil && !errors.Is(err, ErrUnsound) {
@@ -111,6 +112,10 @@ type verifier struct {
 	blocks  map[chainhash.Hash]*cuts
 	// partial counts the rounds that were not recomputed because older shares are folded.
 	partial int
+	// places are those of the partition that is being read, and uncompared counts the promoted blocks whose
+	// shares are so old that they are not among them any more.
+	places     *places
+	uncompared int
 }
 
 // cuts is where a block has ended rounds.
@@ -187,6 +192,7 @@ func (v *verifier) begin(p *Partition) error {
 		return v.fatal("partition %d does not begin here", p.Partition)
 	}
 	v.part = newHistory(v, p.Partition)
+	v.places.reset()
 	v.report.Parts = append(v.report.Parts, v.part.Part)
 	return nil
 }
@@ -200,6 +206,9 @@ func (v *verifier) end(e *End) error {
 	v.compareCuts()
 	if v.partial > 0 {
 		v.note("rounds of blocks that were not recomputed, because some of their shares are folded into sums: %d", v.partial)
+	}
+	if v.uncompared > 0 {
+		v.note("promoted blocks that were not compared with their shares, because too many others came between: %d", v.uncompared)
 	}
 	if v.skipped > 0 {
 		v.note("shares whose header hashes were not compared with those of others, because there are more than %d: %d", v.most.hashes, v.skipped)

@@ -153,7 +153,7 @@ func (e *export) block(text string, values map[string]string) (ledgerfile.Block,
 		if err != nil {
 			return ledgerfile.Block{}, err
 		}
-		b.Entry = f.Entry
+		b.Entry, b.Promoted = f.Entry, values["promoted"] != ""
 	} else {
 		b.Partition, b.Hash, b.Unit = e.partition, *hash, e.cfg.Unit
 	}

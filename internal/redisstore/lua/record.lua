@@ -68,6 +68,8 @@ local function promote(place)
     end
   end
   freeze(place)
+  keep(KEYS[10], {'promoted'})
+  write('HSET', KEYS[10], 'promoted', '1')
 end
 
 return atomically(function()
