@@ -63,6 +63,8 @@ func sharesVerbs() []verb {
 	return []verb{
 		recording("record", (*bench).share),
 		recording("record a block", (*bench).block),
+		promoting("record, promote", false),
+		promoting("record, promote a lost block", true),
 		{
 			name: "cut", partitions: 2, script: func(s *scripts) **redis.Script { return &s.cut },
 			prepare: func(t *testing.T, b *bench) func(context.Context) error {
@@ -263,4 +265,30 @@ func fieldOf(dump map[string]any, name, field string) string {
 		}
 	}
 	return ""
+}
+
+// promoting makes the verb of a share that comes again as a block; cut says that its round has ended for it before.
+func promoting(name string, cut bool) verb {
+	return verb{
+		name: name, partitions: 1, script: func(s *scripts) **redis.Script { return &s.record },
+		prepare: func(t *testing.T, b *bench) func(context.Context) error {
+			t.Helper()
+			s := b.share()
+			b.put(t, s)
+			b.put(t, b.share())
+			if cut {
+				if err := b.cutElsewhere(t.Context(), b.open.Load(), s.Hash, -1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found := *s
+			found.Found = b.block().Found
+			return func(ctx context.Context) error {
+				if _, err := b.Record(ctx, &found); !errors.Is(err, shares.ErrDuplicate) {
+					return err
+				}
+				return nil
+			}
+		},
+	}
 }
