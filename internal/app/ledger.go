@@ -247,6 +247,13 @@ func (s spooled) Append(ctx context.Context, record []byte) error {
 	return err
 }
 
+// Note implements shares.Spool. Notes leave room for what has to be kept.
+func (s spooled) Note(record []byte) {
+	if s.Bytes() < s.retain+s.retain/2 {
+		s.Spool.Note(record)
+	}
+}
+
 // AppendReserved implements shares.Spool.
 func (s spooled) AppendReserved(ctx context.Context, record []byte) error {
 	_, err := s.Spool.AppendReserved(ctx, record)

@@ -56,6 +56,12 @@ func dial(tb testing.TB, url, prefix string) *redisstore.Client {
 	return c
 }
 
+// reopen opens a ledger anew, as after a restart of its gateway.
+func reopen(tb testing.TB, l storetest.Ledger) storetest.Ledger {
+	tb.Helper()
+	return ledger(tb, onRedis(tb, l).Client, "again")
+}
+
 // ledger opens one and runs it until the test ends.
 func ledger(tb testing.TB, c *redisstore.Client, gateway string) *redisstore.Ledger {
 	tb.Helper()
@@ -102,25 +108,25 @@ func TestLedgerOnEmbeddedRedis(t *testing.T) {
 	}
 	t.Cleanup(e.Close)
 	o := &opener{url: e.URL()}
-	storetest.LedgerContract(t, o.open)
+	storetest.LedgerContract(t, o.open, reopen)
 }
 
 func TestLedgerOnRedis(t *testing.T) {
 	t.Parallel()
 	o := &opener{url: redisserver.New(t, redisserver.Config{}).URL()}
-	storetest.LedgerContract(t, o.open)
+	storetest.LedgerContract(t, o.open, reopen)
 }
 
 func TestLedgerOnSentinel(t *testing.T) {
 	t.Parallel()
 	o := &opener{url: redisserver.NewSentinel(t).URL()}
-	storetest.LedgerContract(t, o.open)
+	storetest.LedgerContract(t, o.open, reopen)
 }
 
 func TestLedgerOnCluster(t *testing.T) {
 	t.Parallel()
 	o := &opener{url: redisserver.NewCluster(t, 3).URL()}
-	storetest.LedgerContract(t, o.open)
+	storetest.LedgerContract(t, o.open, reopen)
 }
 
 // TestReaderWithWrongClock asks for figures through gateways whose clocks are wrong. One that is slow tells

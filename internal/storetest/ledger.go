@@ -28,8 +28,9 @@ type Ledger interface {
 }
 
 // LedgerContract checks what every share ledger promises. open makes a new, empty one that counts in
-// units of one hash, and other opens the same one again as a gateway of another name.
-func LedgerContract(t *testing.T, open func(testing.TB) (one, other Ledger)) {
+// units of one hash, and other opens the same one again as a gateway of another name. reopen opens the
+// ledger of a gateway anew, as if that had been restarted.
+func LedgerContract(t *testing.T, open func(testing.TB) (one, other Ledger), reopen func(testing.TB, Ledger) Ledger) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Ledger, Ledger){
 		"once":        once,
@@ -52,7 +53,7 @@ func LedgerContract(t *testing.T, open func(testing.TB) (one, other Ledger)) {
 			test(t, one, other)
 		})
 	}
-	t.Run("model", func(t *testing.T) { model(t, open) })
+	t.Run("model", func(t *testing.T) { model(t, open, reopen) })
 }
 
 // share makes a share; its number makes its hash.

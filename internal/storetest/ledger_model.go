@@ -11,6 +11,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -51,11 +52,11 @@ func (n *naive) round(begin, end int) (map[string]shares.Weight, int64) {
 }
 
 // model compares a ledger with the naive one under whatever order of events.
-func model(t *testing.T, open func(testing.TB) (one, other Ledger)) {
+func model(t *testing.T, open func(testing.TB) (one, other Ledger), reopen func(testing.TB, Ledger) Ledger) {
 	t.Helper()
 	rapid.Check(t, func(r *rapid.T) {
 		one, other := open(t)
-		m := &machine{r: r, t: t, naive: naive{heights: make(map[chainhash.Hash]int32), floor: -1, released: make(map[chainhash.Hash]bool)}}
+		m := &machine{r: r, t: t, reopen: reopen, naive: naive{heights: make(map[chainhash.Hash]int32), floor: -1, released: make(map[chainhash.Hash]bool)}}
 		m.gateways = []Ledger{one, other}
 		m.held = lease(t, one)
 		r.Repeat(map[string]func(*rapid.T){
@@ -66,6 +67,8 @@ func model(t *testing.T, open func(testing.TB) (one, other Ledger)) {
 			"trim":      m.trim,
 			"release":   m.release,
 			"retire":    m.retire,
+			"restart":   m.restart,
+			"retarget":  m.retarget,
 			"":          m.check,
 		})
 	})
@@ -75,10 +78,13 @@ type machine struct {
 	naive
 	r        *rapid.T
 	t        *testing.T
+	reopen   func(testing.TB, Ledger) Ledger
 	gateways []Ledger
 	held     shares.Lease
 	number   int
 	height   int32
+	// bits is the share target that is issued now.
+	bits uint32
 }
 
 // gateway draws one by its number: a ledger itself is too much to print.
@@ -94,7 +100,24 @@ func (m *machine) one(r *rapid.T) *shares.Share {
 	s := share(m.number, fmt.Sprint("account", rapid.IntRange(0, 6).Draw(r, "account")), shares.Weight(weights.Draw(r, "weight")))
 	s.Worker = fmt.Sprint("rig", rapid.IntRange(0, 2).Draw(r, "worker"))
 	s.Height = max(m.height, m.floor+1)
+	if m.bits != 0 {
+		var err error
+		if s.Target, err = gbt.TargetFromBits(m.bits); err != nil {
+			r.Fatal(err)
+		}
+	}
 	return s
+}
+
+// retarget has shares issued at another target from now on, which changes nothing of those before.
+func (m *machine) retarget(r *rapid.T) {
+	m.bits = rapid.SampledFrom([]uint32{0x207fffff, 0x1f00ffff, 0x1d00ffff, 0x1703a30c}).Draw(r, "bits")
+}
+
+// restart opens the ledger of a gateway anew: what it answers does not live in the gateway.
+func (m *machine) restart(r *rapid.T) {
+	at := rapid.IntRange(0, len(m.gateways)-1).Draw(r, "gateway")
+	m.gateways[at] = m.reopen(m.t, m.gateways[at])
 }
 
 func (m *machine) put(r *rapid.T, s *shares.Share) {
