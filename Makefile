@@ -25,8 +25,12 @@ lint:
 soak:
 	GBTPOOL_CRASH_ROUNDS=200 $(GO) test -timeout 2h -run TestCrash -v ./test/e2e
 
+## bench: every benchmark BENCHCOUNT times, one after the other, and the medians, which docs/benchmarks.md has
+BENCHCOUNT ?= 5
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	@mkdir -p bin
+	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -timeout 1h ./... 2>&1 | tee bin/bench.txt
+	@$(GO) run ./test/bench <bin/bench.txt
 
 ## fuzz: each fuzz target for FUZZTIME
 fuzz:
