@@ -33,7 +33,7 @@ type Pool struct {
 	GatewayName       string        `placeholder:"NAME" help:"Name of this gateway, unlike that of any other of the pool (default the host name)."`
 	WindowMultiple    int64         `default:"8" help:"How many network difficulties of shares a found block pays."`
 	SpoolDir          string        `placeholder:"DIR" type:"path" help:"Folder for shares that wait for Redis (default spool in the data folder)."`
-	SpoolBytes        int64         `default:"1073741824" help:"How many bytes that folder may take."`
+	SpoolBytes        int64         `default:"1073741824" help:"How many bytes of shares may wait there; found blocks may take a mebibyte more."`
 
 	Listen       string        `default:"127.0.0.1:9332" help:"Address and port to serve miners on."`
 	KeepAlive    time.Duration `default:"30s" help:"Interval of the bytes that keep idle proxies from cutting long polls; 0 for none."`
