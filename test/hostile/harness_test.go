@@ -45,7 +45,7 @@ type gateway struct {
 	chain   *devnet.Chain
 	traffic *devnet.Traffic
 	feed    *gbt.Feed
-	tally   *shares.Tally
+	tally   *tally
 	url     string
 	log     *lockedBuffer
 	network *network
@@ -142,7 +142,7 @@ func newChain(t *testing.T) (*devnet.Chain, *devnet.Traffic) {
 // start runs a gateway until the test ends or stop is called.
 func start(t *testing.T, change ...func(*settings)) *gateway {
 	t.Helper()
-	g := &gateway{t: t, log: new(lockedBuffer), tally: shares.NewTally()}
+	g := &gateway{t: t, log: new(lockedBuffer), tally: newTally()}
 	log := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	share, easiest, hardest := zeros(4), zeros(2), zeros(7)
 	key := []byte("the key of the hostile tests")

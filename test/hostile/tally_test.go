@@ -1,4 +1,4 @@
-package shares
+package hostile
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // keepHeights is how many blocks back shares are remembered to tell duplicates. Work on anything
@@ -19,23 +20,19 @@ import (
 // chains.
 const keepHeights = 16
 
-// maxWorkers bounds how many workers are counted by name. Names and refusals cost nothing, so
-// beyond it refusals count only for workers that are known; who has proven work always is.
-const maxWorkers = 50_000
-
-// Tally is a Recorder that counts in memory. What it counts is gone with the process.
-type Tally struct {
+// tally is a Recorder that counts in memory, as simply as can be.
+type tally struct {
 	mu sync.Mutex
 	// All below is held by mu.
 	seen    map[int32]map[chainhash.Hash]struct{} // by height
 	top     int32
-	workers map[workerKey]*WorkerTally
+	workers map[workerKey]*workerTally
 }
 
 type workerKey struct{ address, worker string }
 
-// WorkerTally is what one worker has done since the process began.
-type WorkerTally struct {
+// workerTally is what one worker has done since the process began.
+type workerTally struct {
 	Address, Worker string
 	Accepted        int
 	Refused         map[gbt.Reason]int
@@ -47,20 +44,20 @@ type WorkerTally struct {
 	First, Last time.Time
 }
 
-// NewTally returns an empty Tally.
-func NewTally() *Tally {
-	return &Tally{
+// newTally returns an empty one.
+func newTally() *tally {
+	return &tally{
 		seen:    make(map[int32]map[chainhash.Hash]struct{}),
-		workers: make(map[workerKey]*WorkerTally),
+		workers: make(map[workerKey]*workerTally),
 	}
 }
 
 // Record implements Recorder.
-func (t *Tally) Record(_ context.Context, share gbt.Share) error {
+func (t *tally) Record(_ context.Context, share gbt.Share) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, ok := t.seen[share.Height][share.Hash]; ok {
-		return ErrDuplicate
+		return shares.ErrDuplicate
 	}
 	t.remember(share)
 	w := t.worker(share.Account, share.Worker)
@@ -80,7 +77,7 @@ func (t *Tally) Record(_ context.Context, share gbt.Share) error {
 }
 
 // remember notes a share and forgets those too deep in the chain to come again.
-func (t *Tally) remember(share gbt.Share) {
+func (t *tally) remember(share gbt.Share) {
 	if t.seen[share.Height] == nil {
 		t.seen[share.Height] = make(map[chainhash.Hash]struct{})
 	}
@@ -92,20 +89,17 @@ func (t *Tally) remember(share gbt.Share) {
 }
 
 // Refused implements Recorder.
-func (t *Tally) Refused(s gbt.Submission, reason gbt.Reason) {
+func (t *tally) Refused(s gbt.Submission, reason gbt.Reason) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.workers[workerKey{s.Account.Address, s.Worker}]; !known && len(t.workers) >= maxWorkers {
-		return
-	}
 	t.worker(s.Account, s.Worker).Refused[reason]++
 }
 
-func (t *Tally) worker(account gbt.Account, worker string) *WorkerTally {
+func (t *tally) worker(account gbt.Account, worker string) *workerTally {
 	key := workerKey{account.Address, worker}
 	w, ok := t.workers[key]
 	if !ok {
-		w = &WorkerTally{
+		w = &workerTally{
 			Address: account.Address, Worker: worker,
 			Refused: make(map[gbt.Reason]int), Work: new(big.Int),
 		}
@@ -115,16 +109,16 @@ func (t *Tally) worker(account gbt.Account, worker string) *WorkerTally {
 }
 
 // Workers returns a copy of the counts, by address and worker name.
-func (t *Tally) Workers() []WorkerTally {
+func (t *tally) Workers() []workerTally {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := make([]WorkerTally, 0, len(t.workers))
+	out := make([]workerTally, 0, len(t.workers))
 	for _, w := range t.workers {
 		c := *w
 		c.Refused, c.Work = maps.Clone(w.Refused), new(big.Int).Set(w.Work)
 		out = append(out, c)
 	}
-	slices.SortFunc(out, func(a, b WorkerTally) int {
+	slices.SortFunc(out, func(a, b workerTally) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Worker, b.Worker))
 	})
 	return out
