@@ -34,6 +34,12 @@ const clientHello = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 // the log that an operator would see.
 func TestOtherProtocols(t *testing.T) {
 	g := newGateway(t)
+	// Its ledger comes while it serves already.
+	for deadline := time.Now().Add(patience); !strings.Contains(g.log.String(), "ledger takes shares"); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the ledger never takes shares:\n%s", g.log.String())
+		}
+	}
 	before := len(g.log.String())
 	for _, bytes := range []string{
 		clientHello, `{"id": 0, "method": "mining.subscribe", "params": ["bfgminer/5.5.0"]}` + "\n", "\x00", " ", "get / HTTP/1.1\r\n\r\n",
