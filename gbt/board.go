@@ -76,8 +76,8 @@ func (f *Feed) watch(ctx context.Context, out chan<- bulletin) {
 		if s.tip == (chainhash.Hash{}) {
 			continue
 		}
-		p, err := f.look(ctx, s.tip, s.posted)
-		if err != nil || p != nil && p.Seq == s.posted || p == nil && (s.posted != 0 || s.err != nil) {
+		p, err := f.look(ctx, s.tip, s.have())
+		if err != nil || p != nil && p.Seq == s.have() || p == nil && (s.posted != 0 || s.err != nil) {
 			continue
 		}
 		select {
@@ -87,6 +87,9 @@ func (f *Feed) watch(ctx context.Context, out chan<- bulletin) {
 		}
 	}
 }
+
+// have is the number of the template on the board that nothing is to be done about any more.
+func (s *feedState) have() uint64 { return max(s.posted, s.declined) }
 
 // look asks the board what is in force on a block, and remembers whether it answers.
 func (f *Feed) look(ctx context.Context, previous chainhash.Hash, have uint64) (*Posted, error) {
@@ -116,10 +119,12 @@ func (f *Feed) read(ctx context.Context, b bulletin) {
 	blind := old.err != nil && old.template != nil && old.template.PreviousBlock == old.tip
 	switch {
 	case b.posted != nil && b.posted.PreviousBlock == old.tip && b.posted.Seq != old.posted && !blind:
-		if f.adopted(ctx, &next, b.posted) {
-			f.setErr(ctx, old, &next, nil)
-			f.publish(old, &next)
+		if !f.adopted(ctx, &next, b.posted) {
+			f.state.Store(&next) // which only remembers that
+			return
 		}
+		f.setErr(ctx, old, &next, nil)
+		f.publish(old, &next)
 	case b.posted == nil && old.posted == 0 && old.err == nil && old.template.PreviousBlock == old.tip:
 		if up := f.post(ctx, &next, old.template, old.raw); up != nil && up.Mark == old.template.mark() {
 			f.state.Store(&next) // nothing that anybody waits for
@@ -129,6 +134,9 @@ func (f *Feed) read(ctx context.Context, b bulletin) {
 
 // adopted takes a template of another gateway over into next, if it is of use.
 func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
+	if p.Seq == next.declined {
+		return false
+	}
 	start := f.cfg.Now()
 	t, err := f.rebuild(p)
 	if err == nil {
@@ -140,6 +148,7 @@ func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
 	}
 	if err != nil {
 		f.refuse(ctx, p, err)
+		next.declined = p.Seq
 		return false
 	}
 	next.posted, next.raw, next.answer = p.Seq, nil, [sha256.Size]byte{}

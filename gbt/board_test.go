@@ -26,6 +26,7 @@ type noticeboard struct {
 	fail    error
 	hang    bool
 	calls   int
+	told    int // how often a whole template was told
 }
 
 type notice struct {
@@ -90,6 +91,8 @@ func (b seenBy) Posted(ctx context.Context, previous chainhash.Hash, have uint64
 	out := up.Posted
 	if out.Seq == have {
 		out.Answer = nil
+	} else {
+		b.told++
 	}
 	return &out, nil
 }
@@ -345,7 +348,13 @@ func TestBoardOfNoUse(t *testing.T) {
 				news.send(newsOf(t, 1, 10))
 				same(t, 10, f)
 				time.Sleep(3 * boardEvery)
-				same(t, 10, f)
+				news.send(newsOf(t, 1, 11))
+				same(t, 11, f)
+				board.mu.Lock()
+				if board.told != 1 {
+					t.Errorf("what is of no use was fetched %d times, want once", board.told)
+				}
+				board.mu.Unlock()
 				if err := stop(); err != nil {
 					t.Fatal(err)
 				}

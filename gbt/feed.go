@@ -61,6 +61,8 @@ type feedState struct {
 	// answer to put it up with then.
 	posted uint64
 	raw    json.RawMessage
+	// declined is the number of another gateway's template that was found to be of no use; 0 if none was.
+	declined uint64
 	// recent holds the last templates, newest first, and shelf those that were looked up.
 	recent []*Template
 	shelf  *shelf
@@ -164,11 +166,8 @@ func (f *Feed) take(ctx context.Context, news News) {
 // and puts it into next, unless it is the one there.
 func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 	if f.cfg.Board != nil && !f.away.Load() {
-		if p, err := f.look(ctx, news.Tip, next.posted); err == nil && p != nil {
-			if p.Seq == next.posted {
-				return nil
-			}
-			if f.adopted(ctx, next, p) {
+		if p, err := f.look(ctx, news.Tip, next.have()); err == nil && p != nil {
+			if p.Seq == next.posted || f.adopted(ctx, next, p) {
 				return nil
 			}
 		}
