@@ -18,7 +18,6 @@ import (
 
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/shares"
-	"github.com/gbtpool/gbtpool/test/redisserver"
 )
 
 const (
@@ -34,7 +33,7 @@ const (
 func BenchmarkRecord(b *testing.B) {
 	for _, fsync := range []string{"always", "everysec"} {
 		b.Run("appendfsync="+fsync, func(b *testing.B) {
-			l := benchLedger(b, redisserver.New(b, redisserver.Config{Args: []string{"appendfsync " + fsync}}).URL())
+			l := benchLedger(b, "appendfsync "+fsync)
 			pipelines := new(groupCount)
 			l.redis.AddHook(pipelines)
 			ctx, stop := context.WithCancel(context.Background())

@@ -25,10 +25,12 @@ import (
 // benchPartitions is how many partitions the ledgers of benchmarks have: as many as a new pool's.
 const benchPartitions = 16
 
-// benchLedger makes an empty ledger on a server and opens it. Nobody commits yet.
-func benchLedger(tb testing.TB, url string) *Ledger {
+// benchLedger makes an empty ledger on a server of its own and opens it. Nobody commits yet. The server has
+// further lines in its redis.conf, and does not rewrite its append-only file while something is measured.
+func benchLedger(tb testing.TB, lines ...string) *Ledger {
 	tb.Helper()
-	c, err := Dial(Config{URL: url, Prefix: "bench", Slow: time.Minute})
+	server := redisserver.New(tb, redisserver.Config{Args: append(lines, "auto-aof-rewrite-percentage 0")})
+	c, err := Dial(Config{URL: server.URL(), Prefix: "bench", Slow: time.Minute})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -167,7 +169,7 @@ func (p *past) naive(size shares.Weight) (sums []shares.Weight, count int64) {
 // what adding the shares up one by one gives.
 func TestWindowOfAMillionAccounts(t *testing.T) {
 	const accounts, size = 1_000_000, shares.MaxWeight
-	l := benchLedger(t, redisserver.New(t, redisserver.Config{}).URL())
+	l := benchLedger(t)
 	p := newPast(accounts, accounts+accounts/50, 11<<39, func(i int) string { return strconv.Itoa(accounts + i) }) // in order
 	p.log, p.slice = page+500, 30_000
 	p.write(t, l)
@@ -197,7 +199,7 @@ func BenchmarkWindow(b *testing.B) {
 		{10_000, 4000},
 	} {
 		b.Run(fmt.Sprintf("accounts=%d/slice=%d", of.accounts, of.slice), func(b *testing.B) {
-			l := benchLedger(b, redisserver.New(b, redisserver.Config{}).URL())
+			l := benchLedger(b)
 			p := newPast(of.accounts, 1_200_000, 1<<22, addressOf)
 			p.log, p.slice = 10_000, of.slice
 			p.write(b, l)

@@ -34,7 +34,10 @@ func report(in io.Reader, out io.Writer) error {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		line := lines.Text()
-		failed = failed || strings.HasPrefix(line, "FAIL") || strings.HasPrefix(line, "--- FAIL")
+		if strings.HasPrefix(line, "FAIL") || strings.Contains(line, "--- FAIL: ") {
+			failed = true
+			continue
+		}
 		if of, ok := strings.CutPrefix(line, "pkg: "); ok {
 			pack = of[strings.LastIndex(of, "/")+1:]
 			continue

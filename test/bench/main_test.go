@@ -36,7 +36,7 @@ func TestReportFails(t *testing.T) {
 	for name, run := range map[string]string{
 		"nothing measured": "",
 		"a failed run":     "BenchmarkIssue-2 1 2 ns/op\nFAIL\tgithub.com/gbtpool/gbtpool/gbt\t1s\n",
-		"a failed one":     "BenchmarkIssue-2 1 2 ns/op\n--- FAIL: BenchmarkSubmit\n",
+		"a failed one":     "BenchmarkIssue-2 1 2 ns/op\nBenchmarkSubmit-2 \t--- FAIL: BenchmarkSubmit\n",
 		"no number":        "BenchmarkIssue-2 1 x ns/op\n",
 		"no unit":          "BenchmarkIssue-2 1 2 ns/op 3\n",
 	} {
