@@ -299,8 +299,9 @@ func (k *Keeper) save(ctx context.Context, p *progress) error {
 
 // flush writes the refusals to the ledger and the marks to the disk, and lets old records go.
 func (k *Keeper) flush(ctx context.Context, p *progress) {
+	var err error
 	if k.present() {
-		err := errors.Join(k.recheck(ctx), k.heed(ctx))
+		err = errors.Join(k.recheck(ctx), k.heed(ctx))
 		if (errors.Is(err, ErrAway) || errors.Is(err, ErrWentBack)) && ctx.Err() == nil {
 			k.leave(ctx, err)
 		}
@@ -312,7 +313,7 @@ func (k *Keeper) flush(ctx context.Context, p *progress) {
 		}
 		return
 	}
-	err := errors.Join(k.refused.flush(ctx, k.cfg.Ledger), k.cfg.Spool.Sync(ctx))
+	err = errors.Join(err, k.refused.flush(ctx, k.cfg.Ledger), k.cfg.Spool.Sync(ctx))
 	k.turn.Lock()
 	if k.present() {
 		// Nobody records now, so all that is in the spool is in the ledger.

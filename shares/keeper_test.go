@@ -3,6 +3,7 @@ package shares
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -249,6 +250,22 @@ func TestKeeperMissesIdleShares(t *testing.T) {
 		expect(t, l, 1, 2, 3)
 		if st := k.Status(); !errors.Is(st.Lost, ErrWentBack) || st.Away != nil {
 			t.Fatalf("status = %+v, want payouts to wait", st)
+		}
+	})
+}
+
+// TestKeeperSaysWhatItCannotLookAt has the ledger answer nonsense when it is asked for what stops payouts.
+func TestKeeperSaysWhatItCannotLookAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := newShelf(), new(tape)
+		var log strings.Builder
+		k, stop := keep(t, l, s)
+		k.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		l.set(errors.New("nonsense"), false)
+		time.Sleep(2 * time.Minute)
+		stop()
+		if !strings.Contains(log.String(), "nonsense") {
+			t.Errorf("the log says %q", log.String())
 		}
 	})
 }
