@@ -41,6 +41,9 @@ type Config struct {
 	// MaxWeight is the most that a template fills of a block, in weight units; default all but
 	// 8000. Less makes full templates cheap.
 	MaxWeight uint32
+	// FeeRate is what it says for an estimate of fee rates, in satoshis per 1000 virtual bytes; the
+	// default is none.
+	FeeRate int64
 	// Dir is where the block files go, in a folder of their own that Close removes; default the
 	// system's folder for temporary files.
 	Dir string
@@ -80,8 +83,8 @@ func New(cfg Config) (*Chain, error) {
 	if cfg.MaxWeight == 0 {
 		cfg.MaxWeight = blockchain.MaxBlockWeight - reservedWeight
 	}
-	if cfg.TemplateEvery < 0 || cfg.MaxWeight > blockchain.MaxBlockWeight-reservedWeight {
-		return nil, fmt.Errorf("devnet: TemplateEvery must not be negative and MaxWeight at most %d",
+	if cfg.TemplateEvery < 0 || cfg.FeeRate < 0 || cfg.MaxWeight > blockchain.MaxBlockWeight-reservedWeight {
+		return nil, fmt.Errorf("devnet: TemplateEvery and FeeRate must not be negative and MaxWeight at most %d",
 			blockchain.MaxBlockWeight-reservedWeight)
 	}
 	params, err := newParams(cfg.Bits)
@@ -179,6 +182,7 @@ func (c *Chain) follow(n *blockchain.Notification) {
 				c.pool.RemoveTransaction(tx, true)
 			}
 		}
+		c.pool.RemoveTransaction(block.Transactions()[0], true) // what spends its coinbase
 	case blockchain.NTBlockAccepted:
 	}
 }

@@ -3,6 +3,7 @@ package devnet
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -11,8 +12,11 @@ import (
 // ErrRefused matches the error of AddTransaction for a transaction that the mempool does not take.
 var ErrRefused = errors.New("devnet: transaction refused")
 
-// AddTransaction offers a transaction to the mempool, as sendrawtransaction does. The caller must
-// not modify it any more.
+// errPresent says that the mempool or an unspent output of the best chain shows the transaction to be there.
+var errPresent = errors.New("the transaction is there already")
+
+// AddTransaction offers a transaction to the mempool, as btcd's sendrawtransaction does. One that replaces
+// others (BIP 125) takes their place. The caller must not modify it any more.
 func (c *Chain) AddTransaction(msg *wire.MsgTx) error {
 	tx := btcutil.NewTx(msg)
 	c.mu.Lock()
@@ -20,8 +24,13 @@ func (c *Chain) AddTransaction(msg *wire.MsgTx) error {
 	if c.closed {
 		return ErrClosed
 	}
+	if c.pool.IsTransactionInPool(tx.Hash()) {
+		return fmt.Errorf("%w: %s: %w", ErrRefused, tx.Hash(), errPresent)
+	}
 	missing, _, err := c.pool.MaybeAcceptTransaction(tx, true, false)
 	switch {
+	case err != nil && strings.Contains(err.Error(), "already exists in blockchain"):
+		return fmt.Errorf("%w: %s: %w", ErrRefused, tx.Hash(), errPresent)
 	case err != nil:
 		return fmt.Errorf("%w: %s: %w", ErrRefused, tx.Hash(), err)
 	case len(missing) > 0:

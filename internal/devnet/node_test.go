@@ -86,6 +86,13 @@ func (e elsewhere) Spend(t *testing.T) chainhash.Hash {
 	return fill(t, e.traffic, 1)[0]
 }
 
+func (e elsewhere) Submit(t *testing.T, block []byte) {
+	t.Helper()
+	if _, err := e.chain.SubmitBlock(t.Context(), block); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestContract(t *testing.T) {
 	nodetest.Run(t, func(t *testing.T) nodetest.Harness {
 		t.Helper()
@@ -241,6 +248,8 @@ func TestClose(t *testing.T) {
 		"Template":       func() error { _, err := chain.Template(t.Context(), ""); return err },
 		"Propose":        func() error { _, err := chain.Propose(t.Context(), block); return err },
 		"SubmitBlock":    func() error { _, err := chain.SubmitBlock(t.Context(), block); return err },
+		"Block":          func() error { _, err := chain.Block(t.Context(), chainhash.Hash{}); return err },
+		"Output":         func() error { _, err := chain.Output(t.Context(), wire.OutPoint{}); return err },
 		"Generate":       func() error { _, err := chain.Generate(t.Context(), 1, nil); return err },
 		"Reorganize":     func() error { _, err := chain.Reorganize(t.Context(), 1); return err },
 		"AddTransaction": func() error { return chain.AddTransaction(wire.NewMsgTx(2)) },
@@ -253,7 +262,7 @@ func TestClose(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	for _, cfg := range []devnet.Config{
-		{Bits: 0x207fffff + 1}, {Bits: 0x2100ffff}, {Bits: 1}, {TemplateEvery: -1}, {MaxWeight: blockchain.MaxBlockWeight}, {Dir: "/dev/null"},
+		{Bits: 0x207fffff + 1}, {Bits: 0x2100ffff}, {Bits: 1}, {TemplateEvery: -1}, {FeeRate: -1}, {MaxWeight: blockchain.MaxBlockWeight}, {Dir: "/dev/null"},
 	} {
 		if chain, err := devnet.New(cfg); err == nil {
 			t.Errorf("%+v is accepted: %v", cfg, chain.Close())

@@ -71,6 +71,21 @@ func (w *world) header(hash chainhash.Hash) (Header, bool) {
 	return h, ok
 }
 
+// confirmations counts the blocks from one to the best of a chain; -1 if it is not on the chain.
+func (w *world) confirmations(best chainhash.Hash, of Header) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tip := w.headers[best]
+	at := tip
+	for at.Height > of.Height {
+		at = w.headers[at.Previous]
+	}
+	if at.Hash != of.Hash {
+		return -1
+	}
+	return int64(tip.Height-of.Height) + 1
+}
+
 // fakeNode is a Node in which everything can go wrong.
 type fakeNode struct {
 	name  string
@@ -98,6 +113,7 @@ type fakeNode struct {
 	asked     map[string]int
 	polls     int // long polls in flight
 	maxPolls  int
+	fakeCoins
 }
 
 type verdict struct {
@@ -157,7 +173,9 @@ func (f *fakeNode) Info(ctx context.Context) (Info, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.info, nil
+	info := f.info
+	info.Best = f.best
+	return info, nil
 }
 
 func (f *fakeNode) BestBlock(ctx context.Context) (chainhash.Hash, error) {
@@ -174,9 +192,16 @@ func (f *fakeNode) Header(ctx context.Context, hash chainhash.Hash) (Header, err
 		return Header{}, err
 	}
 	h, ok := f.world.header(hash)
-	if !ok {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !ok || f.hidden[hash] {
 		return Header{}, ErrUnknownBlock
 	}
+	if f.moving > 0 {
+		f.moving--
+		f.best = f.world.grow(f.best, 1)
+	}
+	h.Confirmations = f.world.confirmations(f.best, h)
 	return h, nil
 }
 

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/payouts"
 )
 
 // Node is one full node. Every method honours its context and is safe for concurrent use.
@@ -17,6 +19,7 @@ type Node interface {
 	Name() string
 	Chain
 	Miner
+	Coins
 }
 
 // Chain is what a node knows of its best chain.
@@ -43,6 +46,24 @@ type Miner interface {
 	// SubmitBlock offers a serialised block. The empty Reason means that the node accepted it;
 	// gbt.Duplicate that it had it already.
 	SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error)
+}
+
+// Coins is what a node does for whoever pays: blocks and transactions in full, and what is unspent.
+type Coins interface {
+	// Block returns a serialised block that the node has, on the best chain or not; an error that
+	// matches ErrUnknownBlock if it does not have it, or not any more because it is pruned. The bytes
+	// are as the node sent them: whoever needs the block checks them.
+	Block(ctx context.Context, hash chainhash.Hash) ([]byte, error)
+	// SendTransaction offers a serialised transaction, whatever fee it pays. It succeeds too if the node
+	// has it already, in its mempool or in a block with an output that nothing has spent. It fails with
+	// a *payouts.RefusedError if the node refuses it; after any other error nothing is known.
+	SendTransaction(ctx context.Context, raw []byte) error
+	// Output returns an output that neither the best chain nor the mempool spends, or an error that
+	// matches payouts.ErrSpent.
+	Output(ctx context.Context, at wire.OutPoint) (payouts.Unspent, error)
+	// FeeRate estimates the fee rate for a transaction to be confirmed within some blocks, in satoshis
+	// per 1000 virtual bytes; an error that matches payouts.ErrNoEstimate if the node cannot say.
+	FeeRate(ctx context.Context, blocks int) (int64, error)
 }
 
 // Kind is a node's software.
@@ -88,5 +109,6 @@ type Header struct {
 	Confirmations int64
 }
 
-// ErrUnknownBlock matches the error of Chain.Header for a block that the node does not know.
+// ErrUnknownBlock matches the error of Chain.Header for a block that the node does not know, and that of
+// Coins.Block for one that it does not have.
 var ErrUnknownBlock = errors.New("the node does not know this block")

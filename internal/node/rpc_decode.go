@@ -38,6 +38,9 @@ const (
 	codeNotConnected    = -9
 	codeInitialDownload = -10
 	codeDeserialization = -22
+	codeVerify          = -25
+	codeRejected        = -26
+	codeInChain         = -27
 	codeWarmup          = -28
 	codeNoMethod        = -32601
 	codeInternal        = -32603

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/payouts"
 )
 
 // SetConfig configures a Set. A duration that is zero takes its default.
@@ -27,7 +28,7 @@ type SetConfig struct {
 	WatchEvery time.Duration
 	// InfoEvery is how often a node is asked about itself; default 30 s.
 	InfoEvery time.Duration
-	// ProbeTimeout bounds those questions; default 3 s.
+	// ProbeTimeout bounds those questions, and a node's part in a vote; default 3 s.
 	ProbeTimeout time.Duration
 	// CallTimeout bounds templates (but not long polls), proposals and each attempt to submit a
 	// block; default 30 s.
@@ -59,7 +60,8 @@ type SetConfig struct {
 const tick = 250 * time.Millisecond
 
 // Set follows any number of full nodes and speaks for them: it implements gbt.Source and
-// gbt.Network. The node with the most work leads. It is safe for concurrent use.
+// gbt.Network, and payouts.Chain and payouts.Network, which ask the nodes anew at each call. The node
+// with the most work leads. It is safe for concurrent use.
 type Set struct {
 	cfg      SetConfig
 	watchers []*watcher
@@ -68,12 +70,17 @@ type Set struct {
 	status   atomic.Pointer[[]Status]
 	counts   []counts
 	offers   *offers
+	sends    *offers // of transactions
 }
 
 var (
 	_ gbt.Source  = (*Set)(nil)
 	_ gbt.Network = (*Set)(nil)
-	_ Node        = (*RPC)(nil)
+
+	_ payouts.Chain   = (*Set)(nil)
+	_ payouts.Network = (*Set)(nil)
+
+	_ Node = (*RPC)(nil)
 )
 
 // NewSet makes a Set. Call Run to start it.
@@ -83,7 +90,7 @@ func NewSet(cfg SetConfig) (*Set, error) {
 	}
 	s := &Set{
 		cfg: cfg, reports: make(chan report), news: make(chan gbt.News, 1),
-		counts: make([]counts, len(cfg.Nodes)), offers: newOffers(),
+		counts: make([]counts, len(cfg.Nodes)), offers: newOffers(), sends: newOffers(),
 	}
 	index := newWorkIndex()
 	for i, n := range cfg.Nodes {
@@ -130,8 +137,8 @@ func (c *SetConfig) complete() error {
 	return nil
 }
 
-// Run follows the nodes until ctx ends, then waits for blocks that are being offered. No trouble
-// with a node ends it.
+// Run follows the nodes until ctx ends, then waits for blocks that are being offered. Transactions it
+// does not wait for: those are offered again at the next start. No trouble with a node ends it.
 func (s *Set) Run(ctx context.Context) error {
 	g, following := errgroup.WithContext(ctx)
 	for _, w := range s.watchers {
@@ -140,6 +147,7 @@ func (s *Set) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { s.follow(following); return nil })
 	err := g.Wait()
+	s.sends.drain(0)
 	if left := s.offers.drain(s.cfg.DrainFor); left > 0 {
 		s.cfg.Log.LogAttrs(ctx, slog.LevelError, "shut down before all nodes answered for a found block", slog.Int("offers", left))
 	}

@@ -21,9 +21,9 @@ const (
 	maxOfferPause = 10 * time.Second
 )
 
-var errShutDown = errors.New("nodes: shut down, blocks are not taken any more")
+var errShutDown = errors.New("nodes: shut down, nothing is offered to them any more")
 
-// offers counts blocks that are being offered, so that shutting down can wait for them.
+// offers counts blocks or transactions that are being offered, so that shutting down can wait for them.
 type offers struct {
 	mu     sync.Mutex
 	open   int

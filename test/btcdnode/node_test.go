@@ -3,10 +3,12 @@ package btcdnode_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 	"go.uber.org/goleak"
 
 	"github.com/gbtpool/gbtpool/test/btcdnode"
@@ -87,4 +89,36 @@ func TestConnect(t *testing.T) {
 	b.Restart()
 	a.Generate(1)
 	b.AwaitBestBlock(a.BestBlock())
+}
+
+// TestCoins replaces a transaction by one that pays more, and takes the block that confirms it off the best
+// chain and back.
+func TestCoins(t *testing.T) {
+	t.Parallel()
+	n := btcdnode.New(t, btcdnode.Config{})
+	n.Generate(101)
+	coin := n.Coin()
+	pays := wire.NewTxOut(12345, coin.Script)
+	first, second := n.Draft(coin, 1000, pays), n.Draft(coin, 5000, pays)
+	n.Send(first)
+	n.Send(second)
+	wantPool := func(want ...chainhash.Hash) {
+		t.Helper()
+		var pool []chainhash.Hash
+		if err := n.Call(t.Context(), &pool, "getrawmempool"); err != nil || !slices.Equal(pool, want) {
+			t.Errorf("the mempool holds %v, %v; want %v", pool, err, want)
+		}
+	}
+	wantPool(second.TxHash())
+	before := n.BestBlock()
+	block := n.Generate(1)[0]
+	wantPool()
+	n.Invalidate(block)
+	if n.BestBlock() != before {
+		t.Errorf("the best block is %s, want %s", n.BestBlock(), before)
+	}
+	wantPool(second.TxHash())
+	n.Reconsider(block)
+	n.AwaitBestBlock(block)
+	wantPool()
 }

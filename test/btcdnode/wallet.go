@@ -76,20 +76,15 @@ func (n *Node) SpendWith(scripts ...[]byte) chainhash.Hash {
 func (n *Node) Skip(blocks int32) { n.wallet.next += blocks }
 
 func (n *Node) spend(ctx context.Context, scripts [][]byte) (chainhash.Hash, error) {
-	coin, err := n.coinbase(ctx, n.wallet.next)
+	coin, err := n.nextCoin(ctx)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	n.wallet.next++
-	tx, err := n.wallet.sign(coin, scripts)
+	tx, err := n.wallet.sendBack(coin, scripts)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	var raw bytes.Buffer
-	if err := tx.Serialize(&raw); err != nil {
-		return chainhash.Hash{}, err
-	}
-	return tx.TxHash(), n.Call(ctx, nil, "sendrawtransaction", hex.EncodeToString(raw.Bytes()))
+	return tx.TxHash(), n.send(ctx, tx)
 }
 
 // coinbase returns the coinbase of a block on the best chain.
@@ -112,19 +107,25 @@ func (n *Node) coinbase(ctx context.Context, height int32) (*wire.MsgTx, error) 
 	return block.Transactions[0], nil
 }
 
-// sign makes a transaction that sends what the first output of a coinbase holds back to the
-// wallet, and has further outputs of nothing.
-func (w *wallet) sign(coinbase *wire.MsgTx, scripts [][]byte) (*wire.MsgTx, error) {
-	coin := coinbase.TxOut[0]
-	if !bytes.Equal(coin.PkScript, w.script) {
-		return nil, errors.New("the coinbase pays somebody else")
-	}
-	txid := coinbase.TxHash()
-	tx := wire.NewMsgTx(2)
-	tx.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&txid, 0), nil, nil))
-	tx.AddTxOut(wire.NewTxOut(coin.Value-fee, w.script))
+// sendBack makes a transaction that sends a coin back to the wallet, and has further outputs of nothing.
+func (w *wallet) sendBack(coin Coin, scripts [][]byte) (*wire.MsgTx, error) {
+	outs := make([]*wire.TxOut, 0, 1+len(scripts))
+	outs = append(outs, wire.NewTxOut(coin.Value-fee, w.script))
 	for _, script := range scripts {
-		tx.AddTxOut(wire.NewTxOut(0, script))
+		outs = append(outs, wire.NewTxOut(0, script))
+	}
+	return w.sign(coin, wire.MaxTxInSequenceNum, outs)
+}
+
+// sign makes a transaction that spends a coin.
+func (w *wallet) sign(coin Coin, sequence uint32, outs []*wire.TxOut) (*wire.MsgTx, error) {
+	if !bytes.Equal(coin.Script, w.script) {
+		return nil, errors.New("the coin is somebody else's")
+	}
+	tx := wire.NewMsgTx(2)
+	tx.AddTxIn(&wire.TxIn{PreviousOutPoint: coin.OutPoint, Sequence: sequence})
+	for _, out := range outs {
+		tx.AddTxOut(out)
 	}
 	var err error
 	if w.segwit {

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/hex"
 	"testing"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -43,4 +44,11 @@ func (e elsewhere) Generate(t *testing.T, n int) []chainhash.Hash {
 func (e elsewhere) Spend(t *testing.T) chainhash.Hash {
 	t.Helper()
 	return e.btcd.Spend()
+}
+
+func (e elsewhere) Submit(t *testing.T, block []byte) {
+	t.Helper()
+	if err := e.btcd.Call(t.Context(), nil, "submitblock", hex.EncodeToString(block)); err != nil {
+		t.Fatal(err)
+	}
 }

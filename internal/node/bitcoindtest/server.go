@@ -76,7 +76,8 @@ type Server struct {
 
 // New starts a Server for the records in a file and ends it with the test. Equal requests get
 // their recorded answers in turn and the last of them for ever; a request that was not recorded
-// fails the test. Of a template request only the mode, the data and the long poll id are compared.
+// fails the test. Of a template request only the mode, the data and the long poll id are compared, of
+// sendrawtransaction only the transaction.
 func New(tb testing.TB, path string) *Server {
 	tb.Helper()
 	records, err := Load(path)
@@ -160,6 +161,9 @@ func (s *Server) find(r *http.Request) (Record, error) {
 		return s.named("not json")
 	}
 	s.calls = append(s.calls, request.Method)
+	if request.Method == "gettxspendingprevout" {
+		return s.named("unknown method") // Core has it from version 24 on
+	}
 	key, err := keyOf(&request)
 	if err != nil {
 		return Record{}, err
@@ -200,6 +204,9 @@ func (s *Server) named(name string) (Record, error) {
 
 // keyOf returns a text that is the same for requests which a node answers alike.
 func keyOf(r *Request) (string, error) {
+	if r.Method == "sendrawtransaction" && len(r.Params) > 1 {
+		r.Params = r.Params[:1] // recorded without a limit of the fee rate
+	}
 	params := make([]any, len(r.Params))
 	for i, raw := range r.Params {
 		if err := json.Unmarshal(raw, &params[i]); err != nil {

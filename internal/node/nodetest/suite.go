@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/gbtpool/gbtpool/internal/node"
 )
@@ -30,6 +31,9 @@ type Elsewhere interface {
 	// where the chain has segwit. It spends what a block has confirmed, and the node has coins for
 	// two at least from the start.
 	Spend(t *testing.T) chainhash.Hash
+	// Submit offers a block that the node has to take, on whatever branch. It says nothing of what
+	// becomes of it, so it is faster than SubmitBlock.
+	Submit(t *testing.T, block []byte)
 }
 
 // Run tests the contract. Each test opens a harness of its own, which ends with its t.
@@ -49,6 +53,9 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"long poll answered by a block", contract.longPollBlock},
 		{"long poll ends with its context", contract.longPollCancel},
 		{"reorganisation", contract.reorganisation},
+		{"blocks in full", contract.blocksInFull},
+		{"broadcasts", contract.broadcasts},
+		{"standings", contract.standings},
 		{"context ended", contract.contextEnded},
 		{"concurrent use", contract.concurrentUse},
 	} {
@@ -118,12 +125,16 @@ func (c contract) contextEnded() {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range map[string]func() error{
-		"Info":        func() error { _, err := n.Info(ctx); return err },
-		"BestBlock":   func() error { _, err := n.BestBlock(ctx); return err },
-		"Header":      func() error { _, err := n.Header(ctx, best); return err },
-		"Template":    func() error { _, err := n.Template(ctx, ""); return err },
-		"Propose":     func() error { _, err := n.Propose(ctx, block); return err },
-		"SubmitBlock": func() error { _, err := n.SubmitBlock(ctx, block); return err },
+		"Info":            func() error { _, err := n.Info(ctx); return err },
+		"BestBlock":       func() error { _, err := n.BestBlock(ctx); return err },
+		"Header":          func() error { _, err := n.Header(ctx, best); return err },
+		"Template":        func() error { _, err := n.Template(ctx, ""); return err },
+		"Propose":         func() error { _, err := n.Propose(ctx, block); return err },
+		"SubmitBlock":     func() error { _, err := n.SubmitBlock(ctx, block); return err },
+		"Block":           func() error { _, err := n.Block(ctx, best); return err },
+		"SendTransaction": func() error { return n.SendTransaction(ctx, []byte{1}) },
+		"Output":          func() error { _, err := n.Output(ctx, wire.OutPoint{}); return err },
+		"FeeRate":         func() error { _, err := n.FeeRate(ctx, 6); return err },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s with a context that has ended: %v, want its error", name, err)
