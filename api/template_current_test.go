@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gbtpool/gbtpool/gbt"
@@ -43,6 +45,12 @@ func golden(t *testing.T, name string, got []byte) {
 
 // shared is a Coinbaser that pays one of each kind of script.
 type shared struct{ account gbt.Account }
+
+func (s shared) Payees(context.Context, chainhash.Hash, int32, uint32) (gbt.Payees, error) {
+	return s, nil
+}
+
+func (shared) Name() [32]byte { return [32]byte{1} }
 
 func (s shared) Outputs(value int64) ([]gbt.Output, error) {
 	scripts := []string{

@@ -135,7 +135,7 @@ func BenchmarkTemplate(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := p.feed.finish(t); err != nil {
+		if _, err := p.feed.finish(b.Context(), t); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -138,13 +138,16 @@ func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
 		return false
 	}
 	start := f.cfg.Now()
-	t, err := f.rebuild(p)
+	t, err := f.rebuild(ctx, p)
 	if err == nil {
 		if next.template != nil {
 			t.share(next.template)
 		}
 		t.Seq = next.above(t.Seq)
 		t.answers, err = t.render()
+	}
+	if errors.Is(err, errPayees) {
+		return false // for now: nothing is wrong with it
 	}
 	if err != nil {
 		f.refuse(ctx, p, err)
@@ -165,7 +168,7 @@ func (s *feedState) above(seq uint64) uint64 {
 }
 
 // rebuild makes of a shared template what it is at the gateway that put it up, but for its rendering.
-func (f *Feed) rebuild(p *Posted) (*Template, error) {
+func (f *Feed) rebuild(ctx context.Context, p *Posted) (*Template, error) {
 	t, err := ParseTemplate(p.Answer)
 	if err != nil {
 		return nil, err
@@ -174,11 +177,11 @@ func (f *Feed) rebuild(p *Posted) (*Template, error) {
 		return nil, fmt.Errorf("%w: it builds on %s and was put up on %s", ErrTemplate, t.PreviousBlock, p.PreviousBlock)
 	}
 	t.Seq, t.Node, t.Received = p.Seq, p.Node, p.Received
-	if t, err = f.adjust(t); err != nil {
+	if t, err = f.adjust(ctx, t); err != nil {
 		return nil, err
 	}
 	if t.mark() != p.Mark {
-		return nil, fmt.Errorf("%w: it is another one here: the gateways differ in coinbase_tag, payout_address or their rules for transactions", ErrTemplate)
+		return nil, fmt.Errorf("%w: it is another one here: the gateways differ in coinbase_tag, payout_address, their lists of payees or their rules for transactions", ErrTemplate)
 	}
 	return t, nil
 }
@@ -280,8 +283,8 @@ func (s *feedState) on(previous chainhash.Hash) iter.Seq[*Template] {
 }
 
 // recall looks a template up on the board if it is not known here, for work that another gateway gave
-// out, or this one before it was restarted. It fails only for want of the board, and then in vain: the
-// work is judged as well as it can be without.
+// out, or this one before it was restarted. It fails only for want of the board or the payees, and then in
+// vain: the work is judged as well as it can be without.
 func (f *Feed) recall(ctx context.Context, previous chainhash.Hash, mark uint32) {
 	key := shelved{previous, mark}
 	s := f.state.Load()
@@ -303,7 +306,10 @@ func (f *Feed) recall(ctx context.Context, previous chainhash.Hash, mark uint32)
 		if err != nil {
 			return nil, err
 		}
-		t, err := f.rebuild(p)
+		t, err := f.rebuild(short, p)
+		if errors.Is(err, errPayees) {
+			return nil, err
+		}
 		if err != nil {
 			s.shelf.put(key, nil)
 			f.refuse(ctx, p, err)

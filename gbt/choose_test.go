@@ -47,7 +47,11 @@ func (p *pool) draw(w *Work) *draft {
 // settle makes the coinbase pay the pool's list for value and commit to the draft's transactions.
 func (p *pool) settle(d *draft, value int64) {
 	p.t.Helper()
-	list, err := p.feed.cfg.Coinbaser.Outputs(value)
+	payees, err := p.feed.cfg.Coinbaser.Payees(p.t.Context(), d.header.PrevBlock, 0, 0)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	list, err := payees.Outputs(value)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -195,6 +199,10 @@ func choosingPool(tb testing.TB, bits string, options ...poolOption) *pool {
 
 // shared is a Coinbaser whose list depends on the value: the more there is, the more are paid.
 type shared struct{}
+
+func (s shared) Payees(context.Context, chainhash.Hash, int32, uint32) (Payees, error) { return s, nil }
+
+func (shared) Name() [32]byte { return [32]byte{1} }
 
 func (shared) Outputs(value int64) ([]Output, error) {
 	scripts := [][]byte{poolScript(), {txscript.OP_2}, {txscript.OP_3}, {txscript.OP_4}}

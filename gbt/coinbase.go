@@ -40,28 +40,6 @@ const (
 		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 )
 
-// Output is one output of a coinbase.
-type Output struct {
-	Value  int64 // satoshis
-	Script []byte
-}
-
-// Coinbaser decides what the coinbase pays. The answer must depend on nothing but its arguments
-// and what every gateway of the pool knows alike, because the judge asks again.
-type Coinbaser interface {
-	// Outputs returns the outputs of a coinbase that pays the pool value satoshis, the witness
-	// commitment not among them. Their values sum to value, and no script is in them twice.
-	Outputs(value int64) ([]Output, error)
-}
-
-// PayTo is a Coinbaser that pays everything to one script.
-type PayTo []byte
-
-// Outputs implements Coinbaser.
-func (p PayTo) Outputs(value int64) ([]Output, error) {
-	return []Output{{Value: value, Script: p}}, nil
-}
-
 // skeleton is a coinbase transaction without witness, all but its token, and where the token goes.
 type skeleton struct {
 	// raw has the witness commitment, if there is one, as its last output; bare lacks it.
@@ -137,6 +115,34 @@ func (s *skeleton) with(tok token, o offer) []byte {
 
 // reserve is what a coinbase takes of a block's limits.
 type reserve struct{ weight, sigops, size int64 }
+
+// holds reports whether there is room in r for other, and with returns what has room for both.
+func (r reserve) holds(other reserve) bool {
+	return other.weight <= r.weight && other.sigops <= r.sigops && other.size <= r.size
+}
+
+func (r reserve) with(other reserve) reserve {
+	return reserve{max(r.weight, other.weight), max(r.sigops, other.sigops), max(r.size, other.size)}
+}
+
+// CoinbaseBase is what a block's header, its transaction count and its coinbase take at most without the
+// outputs that pay, in weight units: the scriptSig filled up, the commitment there twice, and the witness.
+const CoinbaseBase = (headerSize+scriptSigOffset+1+maxScriptSig+4+maxOutputCount+2*(outputSize+1+commitmentSize)+4)*
+	blockchain.WitnessScaleFactor + int64(len(witnessMarker)+len(coinbaseWitness))
+
+const (
+	// maxOutputCount is the longest count of outputs, outputSize an output's amount, and commitmentSize the
+	// script of a witness commitment, in bytes.
+	maxOutputCount = 3
+	outputSize     = 8
+	commitmentSize = 6 + chainhash.HashSize
+)
+
+// OutputWeight returns what an output to a script takes of a block, in weight units.
+func OutputWeight(script []byte) int64 {
+	size := outputSize + wire.VarIntSerializeSize(uint64(len(script))) + len(script)
+	return int64(size) * blockchain.WitnessScaleFactor
+}
 
 // measure returns what a coinbase made of s may take at most: the miner may fill up the scriptSig
 // and repeat the commitment, and the witness is added.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ const keepTemplates = 64
 type FeedConfig struct {
 	// Source brings the nodes' templates. Required.
 	Source Source
-	// Coinbaser decides what coinbases pay. Required.
+	// Coinbaser decides whom coinbases pay. It is asked once for each new block. Required.
 	Coinbaser Coinbaser
 	// Tag is the pool's text in each coinbase's scriptSig, at most MaxTag bytes.
 	Tag string
@@ -43,8 +44,9 @@ type FeedConfig struct {
 // Feed turns news from the nodes into one monotonic sequence of templates. It publishes each by
 // one atomic store and wakes who waits for it; nobody waits for a lock.
 type Feed struct {
-	cfg   FeedConfig
-	state atomic.Pointer[feedState]
+	cfg    FeedConfig
+	state  atomic.Pointer[feedState]
+	roster roster
 	// away is set while the Board does not answer, and recalls are its look-ups under way.
 	away    atomic.Bool
 	recalls singleflight.Group
@@ -84,7 +86,7 @@ func NewFeed(cfg FeedConfig) (*Feed, error) {
 	case len(cfg.Tag) > MaxTag:
 		return nil, fmt.Errorf("feed: the coinbase tag %q is longer than %d bytes", cfg.Tag, MaxTag)
 	}
-	f := &Feed{cfg: cfg}
+	f := &Feed{cfg: cfg, roster: roster{by: make(map[chainhash.Hash]Payees)}}
 	f.state.Store(&feedState{
 		err:      errors.New("waiting for the first template of a node"),
 		errSince: cfg.Now(),
@@ -119,16 +121,8 @@ func (f *Feed) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error {
-		for {
-			select {
-			case n := <-news:
-				f.take(within, n)
-			case b := <-board:
-				f.read(within, b)
-			case <-within.Done():
-				return nil
-			}
-		}
+		f.follow(within, news, board)
+		return nil
 	})
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("feed: %w", err)
@@ -136,8 +130,31 @@ func (f *Feed) Run(ctx context.Context) error {
 	return nil // the end of ctx is how a feed ends, not a failure
 }
 
-// take publishes what news changes. Only Run calls it, so states follow one another.
-func (f *Feed) take(ctx context.Context, news News) {
+// follow takes what comes until ctx ends. News that lacks nothing but its payees is taken again after a
+// while: the nodes have no reason to bring it once more.
+func (f *Feed) follow(ctx context.Context, news <-chan News, board <-chan bulletin) {
+	var last News
+	var again <-chan time.Time // nil while nothing is lacking
+	for {
+		select {
+		case last = <-news:
+		case <-again:
+		case b := <-board:
+			f.read(ctx, b)
+			continue
+		case <-ctx.Done():
+			return
+		}
+		again = nil
+		if f.take(ctx, last) {
+			again = time.After(payeesEvery)
+		}
+	}
+}
+
+// take publishes what news changes, and reports whether it lacked its payees. Only one goroutine calls it,
+// so states follow one another.
+func (f *Feed) take(ctx context.Context, news News) (again bool) {
 	old := f.state.Load()
 	next := *old
 	if news.Tip != old.tip {
@@ -146,6 +163,7 @@ func (f *Feed) take(ctx context.Context, news News) {
 	err := news.Err
 	if news.Template != nil {
 		err = f.prepare(ctx, &next, news)
+		again = errors.Is(err, errPayees)
 		if err != nil && old.err == nil && old.template.PreviousBlock == next.tip {
 			f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "keep the last template, the new one is unusable", slog.Any("error", err))
 			err = nil
@@ -157,9 +175,10 @@ func (f *Feed) take(ctx context.Context, news News) {
 	if next.template == old.template && next.tip == old.tip && (next.err == nil) == (old.err == nil) {
 		// Nothing that anybody waits for has changed: keep the channel, wake nobody.
 		f.state.Store(&next)
-		return
+		return again
 	}
 	f.publish(old, &next)
+	return again
 }
 
 // prepare makes the template that news brings, or that another gateway has put up on the same block,
@@ -189,7 +208,10 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 		t.share(next.template)
 	}
 	t.Node, t.Received = news.Node, news.Received
-	if t, err = f.finish(t); err != nil {
+	if t, err = f.finish(ctx, t); errors.Is(err, errPayees) {
+		return err // it is not the node's fault
+	}
+	if err != nil {
 		return fmt.Errorf("node %s: %w", news.Node, err)
 	}
 	t.Seq = f.nextSeq(next.template)
@@ -239,9 +261,9 @@ func (f *Feed) nextSeq(last *Template) uint64 {
 }
 
 // finish makes of a node's template what the pool works on: within the operator's rules, fitted to
-// the coinbase, and rendered.
-func (f *Feed) finish(t *Template) (*Template, error) {
-	t, err := f.adjust(t)
+// the coinbase, and rendered. The error matches errPayees if nothing is wrong with it.
+func (f *Feed) finish(ctx context.Context, t *Template) (*Template, error) {
+	t, err := f.adjust(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -250,63 +272,22 @@ func (f *Feed) finish(t *Template) (*Template, error) {
 }
 
 // adjust is finish without the rendering.
-func (f *Feed) adjust(t *Template) (*Template, error) {
-	t, err := f.cfg.Rules.apply(t)
-	if err != nil {
+func (f *Feed) adjust(ctx context.Context, t *Template) (*Template, error) {
+	var err error
+	if t.payees, err = f.payees(ctx, t.PreviousBlock, t.Height, t.Bits); err != nil {
+		return nil, err
+	}
+	if t, err = f.cfg.Rules.apply(t); err != nil {
 		return nil, err
 	}
 	if t, err = f.fitted(t, limits{}); err != nil {
 		return nil, err
 	}
-	// Gateways with other rules work on other sets.
-	name := t.set.id(t.PreviousBlock)
-	t.identity = sha256.Sum256(append(t.identity[:], name[:]...))
+	// Gateways with other rules work on other sets, and with other lists or tags on other coinbases.
+	set, list := t.set.id(t.PreviousBlock), t.payees.Name()
+	t.identity = sha256.Sum256(slices.Concat(t.identity[:], set[:], list[:], []byte(f.cfg.Tag)))
 	f.vary(t)
 	return t, nil
-}
-
-// fitted returns t with room for the pool's coinbase, which it lays out, and within l as far as
-// transactions may be left out.
-func (f *Feed) fitted(t *Template, l limits) (*Template, error) {
-	s, err := f.skeleton(t)
-	if err != nil {
-		return nil, err
-	}
-	room := s.measure(t.WitnessCommitment)
-	out, err := t.fit(room)
-	if err != nil {
-		return nil, err
-	}
-	most := reserve{t.WeightLimit, t.SigopLimit, t.SizeLimit}
-	if l.size != 0 {
-		most.size = min(most.size, int64(l.size)*sizeUnit)
-	}
-	if l.sigops != 0 {
-		most.sigops = min(most.sigops, int64(l.sigops)*sigopUnit)
-	}
-	if out, _, err = out.trim(room, most); err != nil {
-		return nil, err
-	}
-	if out == t {
-		own := *t // t may be in use
-		out = &own
-	}
-	out.required = nil
-	for i := range out.Transactions {
-		if out.Transactions[i].Required {
-			out.required = append(out.required, out.Transactions[i].TxID)
-		}
-	}
-	out.coinbase, err = f.skeleton(out)
-	return out, err
-}
-
-func (f *Feed) skeleton(t *Template) (skeleton, error) {
-	outputs, err := f.cfg.Coinbaser.Outputs(t.Value)
-	if err != nil {
-		return skeleton{}, fmt.Errorf("coinbase outputs for %d sat: %w", t.Value, err)
-	}
-	return newSkeleton(t.Height, f.cfg.Tag, outputs, t.WitnessCommitment)
 }
 
 // vary lets t have variants.
@@ -337,7 +318,7 @@ func (f *Feed) vary(t *Template) {
 func (f *Feed) setErr(ctx context.Context, old, next *feedState, err error) {
 	next.err = err
 	level := slog.LevelDebug
-	if errors.Is(err, ErrTemplate) {
+	if errors.Is(err, ErrTemplate) || errors.Is(err, errPayees) {
 		level = slog.LevelWarn
 	}
 	switch {

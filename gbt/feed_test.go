@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 	"weak"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
 const testPatience = 30 * time.Second
@@ -405,6 +407,12 @@ func TestFeedConfig(t *testing.T) {
 
 // errCoinbaser cannot say what the coinbase pays.
 type errCoinbaser struct{}
+
+func (e errCoinbaser) Payees(context.Context, chainhash.Hash, int32, uint32) (Payees, error) {
+	return e, nil
+}
+
+func (errCoinbaser) Name() [32]byte { return [32]byte{} }
 
 func (errCoinbaser) Outputs(int64) ([]Output, error) { return nil, errors.New("nobody to pay") }
 

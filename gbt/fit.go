@@ -15,6 +15,55 @@ var errRoom = fmt.Errorf("%w: no room for the coinbase", ErrTemplate)
 // transaction count that fits a block.
 const headerSize = wire.MaxBlockHeaderPayload + 3
 
+// fitted returns t with room for the pool's coinbase, which it lays out, and within l as far as
+// transactions may be left out.
+func (f *Feed) fitted(t *Template, l limits) (*Template, error) {
+	most := reserve{t.WeightLimit, t.SigopLimit, t.SizeLimit}
+	if l.size != 0 {
+		most.size = min(most.size, int64(l.size)*sizeUnit)
+	}
+	if l.sigops != 0 {
+		most.sigops = min(most.sigops, int64(l.sigops)*sigopUnit)
+	}
+	out, room, crowded := t, reserve{}, t.Crowded
+	s, err := f.skeleton(t)
+	// Without the fees of what is left out, a coinbase may pay others and take more.
+	for err == nil && !room.holds(s.measure(out.WitnessCommitment)) {
+		room = room.with(s.measure(out.WitnessCommitment))
+		before := out.Dropped
+		if out, err = out.fit(room); err != nil {
+			break
+		}
+		crowded += out.Dropped - before
+		if out, _, err = out.trim(room, most); err == nil {
+			s, err = f.skeleton(out)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if out == t {
+		own := *t // t may be in use
+		out = &own
+	}
+	out.coinbase, out.Crowded, out.required = s, crowded, nil
+	for i := range out.Transactions {
+		if out.Transactions[i].Required {
+			out.required = append(out.required, out.Transactions[i].TxID)
+		}
+	}
+	return out, nil
+}
+
+// skeleton lays out the coinbase of work on t.
+func (f *Feed) skeleton(t *Template) (skeleton, error) {
+	outputs, err := t.payees.Outputs(t.Value)
+	if err != nil {
+		return skeleton{}, fmt.Errorf("coinbase outputs for %d sat: %w", t.Value, err)
+	}
+	return newSkeleton(t.Height, f.cfg.Tag, outputs, t.WitnessCommitment)
+}
+
 // fit returns t with room for a coinbase that takes r, within t's limits. The error matches
 // ErrTemplate if nothing that may be dropped makes that room.
 func (t *Template) fit(r reserve) (*Template, error) {

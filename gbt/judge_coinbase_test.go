@@ -1,10 +1,12 @@
 package gbt
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 )
@@ -118,12 +120,13 @@ func TestForbiddenFlagsAreTexts(t *testing.T) {
 
 // TestCoinbaserFails cannot say what the coinbase should pay: nothing is credited, nothing refused.
 func TestCoinbaserFails(t *testing.T) {
-	p := choosingPool(t, hardBits)
+	payees := &brokenPayees{PayTo: poolScript()}
+	p := choosingPool(t, hardBits, func(feed *FeedConfig, _ *IssuerConfig, _ *JudgeConfig) { feed.Coinbaser = payees })
 	issued := p.draw(p.ask("transactions"))
 	own := p.draw(p.ask("transactions"))
 	own.txs = own.txs[:2]
 	p.settle(own, subsidy)
-	p.feed.cfg.Coinbaser = brokenCoinbaser{}
+	payees.broken = true
 	p.accept("what is known without it", issued.submission(t))
 	if v := p.judged(own); v.Err == nil || v.Reason != "" || v.Accepted() {
 		t.Errorf("%+v, want ErrUnavailable", v)
@@ -133,7 +136,19 @@ func TestCoinbaserFails(t *testing.T) {
 	}
 }
 
-// brokenCoinbaser has no answer.
-type brokenCoinbaser struct{}
+// brokenPayees have no answer once they are broken.
+type brokenPayees struct {
+	PayTo
+	broken bool
+}
 
-func (brokenCoinbaser) Outputs(int64) ([]Output, error) { return nil, ErrClosed }
+func (b *brokenPayees) Payees(context.Context, chainhash.Hash, int32, uint32) (Payees, error) {
+	return b, nil
+}
+
+func (b *brokenPayees) Outputs(value int64) ([]Output, error) {
+	if b.broken {
+		return nil, ErrClosed
+	}
+	return b.PayTo.Outputs(value)
+}

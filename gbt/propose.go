@@ -48,7 +48,7 @@ func (j *Judge) propose(ctx context.Context, s Submission) (Ruling, error) {
 	if tok, ok := c.findToken(); ok {
 		j.recall(ctx, s, c, tok)
 	}
-	st, err := j.identify(state, s, c)
+	st, err := j.identify(ctx, state, s, c)
 	if err != nil {
 		return Ruling{}, err
 	}

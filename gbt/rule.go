@@ -29,6 +29,8 @@ type standing struct {
 	// template is for the header. It is the one that the work was issued from if variant is set,
 	// which holds the issued transactions.
 	template, variant *Template
+	// payees are those of the block that the work was issued for.
+	payees Payees
 }
 
 // shape is that of the issued transactions.
@@ -81,7 +83,7 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 	if tok, ok := c.findToken(); ok {
 		j.recall(ctx, s, c, tok)
 	}
-	st, err := j.identify(state, s, c)
+	st, err := j.identify(ctx, state, s, c)
 	if err != nil {
 		return Share{}, err
 	}
@@ -144,7 +146,7 @@ func (j *Judge) arrive(ctx context.Context, state *feedState, s Submission, c *c
 }
 
 // identify finds out what work c was made of, and whether that may still be submitted.
-func (j *Judge) identify(state *feedState, s Submission, c *candidate) (*standing, error) {
+func (j *Judge) identify(ctx context.Context, state *feedState, s Submission, c *candidate) (*standing, error) {
 	now, previous := j.cfg.Now(), c.header.PrevBlock
 	tok, found := c.findToken()
 	st := &standing{}
@@ -175,7 +177,22 @@ func (j *Judge) identify(state *feedState, s Submission, c *candidate) (*standin
 	if age := now.Sub(st.since()); age > j.cfg.Expires {
 		return nil, reject(StaleWork, "the work was issued %s ago and is good for %s", age.Round(time.Second), j.cfg.Expires)
 	}
-	return st, st.place(state, previous)
+	if err := st.place(state, previous); err != nil {
+		return nil, err
+	}
+	return st, j.enlist(ctx, state, st)
+}
+
+// enlist finds whom the work pays. Work that has moved on pays whom it was issued to pay: its miner has
+// heard of nobody else.
+func (j *Judge) enlist(ctx context.Context, state *feedState, st *standing) (err error) {
+	if st.payees = st.template.payees; !st.moved {
+		return nil
+	}
+	if st.payees, err = j.cfg.Feed.payees(ctx, state.previousTip, st.template.Height-1, st.template.Bits); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
 }
 
 // checkWorkID compares the workid with the token, or learns from it that the work was declared.
@@ -338,7 +355,7 @@ func refused(err error) error {
 func (j *Judge) dues(st *standing, set *txSet, own bool) *dues {
 	d := &dues{
 		offer: st.work.offer, height: st.template.Height, moved: st.moved, commitment: set.commitment, full: st.full(),
-		tag: j.cfg.Feed.cfg.Tag, outputs: j.cfg.Feed.cfg.Coinbaser.Outputs, forbidden: j.cfg.ForbiddenFlags,
+		tag: j.cfg.Feed.cfg.Tag, outputs: st.payees.Outputs, forbidden: j.cfg.ForbiddenFlags,
 	}
 	if !own && st.variant != nil {
 		d.issued, d.value = &st.variant.coinbase, st.variant.Value

@@ -50,8 +50,9 @@ type Template struct {
 	// WitnessCommitment is the scriptPubKey of the commitment output (BIP 141) for these
 	// transactions; nil if no transaction has a witness.
 	WitnessCommitment []byte
-	// Dropped counts the node's transactions that were left out to make room for the coinbase.
-	Dropped int
+	// Dropped counts the node's transactions that were left out, and Crowded those of them that were left
+	// out to make room for the coinbase.
+	Dropped, Crowded int
 
 	// identity is the same for two answers of nodes that lead to the same work.
 	identity [sha256.Size]byte
@@ -59,6 +60,8 @@ type Template struct {
 	set *txSet
 	// required are the txids of those that have to stay in the block.
 	required []chainhash.Hash
+	// payees are whom coinbases on its previous block pay.
+	payees Payees
 	// coinbase is the coinbase transaction of all work on the template, but for its token.
 	coinbase skeleton
 	// answers is the rendered JSON that all work on the template shares; nil once it is old.
@@ -112,7 +115,13 @@ func (t *Template) Outputs() []Output { return slices.Clone(t.coinbase.outputs) 
 // Weight returns the weight units and Size the bytes that a block of the template takes at most,
 // with room for what the miner adds to the coinbase.
 func (t *Template) Weight() int64 {
-	return t.coinbase.measure(t.WitnessCommitment).weight + headerSize*blockchain.WitnessScaleFactor + t.set.weight
+	return t.Reserve() + t.set.weight
+}
+
+// Reserve returns the weight units that a block's header, its transaction count and its coinbase take at
+// most, with room for what the miner adds: what a node has to leave free of its templates.
+func (t *Template) Reserve() int64 {
+	return t.coinbase.measure(t.WitnessCommitment).weight + headerSize*blockchain.WitnessScaleFactor
 }
 
 // Size returns the bytes that a block of the template takes at most.

@@ -141,6 +141,12 @@ func TestDeclaredWorkAfterRestart(t *testing.T) {
 // thirds is a list of outputs that depends on the value.
 type thirds struct{}
 
+func (t thirds) Payees(context.Context, chainhash.Hash, int32, uint32) (gbt.Payees, error) {
+	return t, nil
+}
+
+func (thirds) Name() [32]byte { return [32]byte{1} }
+
 func (thirds) Outputs(value int64) ([]gbt.Output, error) {
 	return []gbt.Output{
 		{Value: value - 2*(value/3), Script: []byte{txscript.OP_1}},
