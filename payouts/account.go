@@ -21,6 +21,9 @@ const (
 	Fee Account = "fee"
 	// Carry is what of rewards belongs to nobody yet, and is divided with the next block's.
 	Carry Account = "carry"
+	// Crediting is what of a block's reward is not on its accounts yet, while a block with very many is
+	// credited in parts.
+	Crediting Account = "crediting"
 	// Reserve is the operator's money that pays per share, and for blocks that are lost after they were
 	// credited. It alone may be below zero, by such a loss: then the operator owes it.
 	Reserve Account = "reserve"

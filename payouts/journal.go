@@ -30,7 +30,8 @@ type Journal interface {
 	// ErrPosted if its key is there, with ErrMoved unless it follows the newest record, with ErrOverdrawn
 	// if an account that may not owe would fall below zero, and with shares.ErrFenced if token is not 0
 	// and a newer one has been used for the job of payouts. 0 is the operator's. These are looked at in the
-	// order: fence, key, place, balances.
+	// order: fence, key, place, balances. A record that is not sound, or too large to store, fails with
+	// ErrRecord, and one by which an account would have more than can be counted exactly with ErrAmount.
 	Post(ctx context.Context, token int64, r *Record) error
 	// Posted returns the record with a key, or ErrNotFound.
 	Posted(ctx context.Context, key string) (*Record, error)
@@ -64,7 +65,8 @@ type Notes interface {
 type Mirror interface {
 	// Head returns the place of the newest record.
 	Head() Head
-	// Append adds the next record and returns once it outlives a crash.
+	// Append adds the next record and returns once it outlives a crash. The newest record again is no error;
+	// any other that does not follow is.
 	Append(ctx context.Context, r *Record) error
 	// Records returns the records from a number on, in order.
 	Records(from uint64) iter.Seq2[*Record, error]

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // MaxLegs is how many legs a record has at most: what Redis does in one go without holding shares up.
@@ -41,6 +42,8 @@ type Kind string
 
 // The kinds of records.
 const (
+	// KindFound says that the share ledger has a block, and whom its coinbase may pay.
+	KindFound Kind = "found"
 	// KindCredit credits a block, or a part of its accounts.
 	KindCredit Kind = "credit"
 	// KindAccrue pays a round per share, from the reserve.
@@ -71,8 +74,10 @@ const (
 
 // The tables that records set fields of.
 const (
-	// TableBlocks has what is decided of each block, by hash: BlockState.
+	// TableBlocks has what is decided of each block, by hash: BlockState. TableLists has whom its coinbase
+	// may pay, by hash and the list's number, where coinbases pay accounts: List.
 	TableBlocks = "blocks"
+	TableLists  = "lists"
 	// TablePlans has the settlements' plans, by id: Plan. TableVersions has what was sealed, by id and
 	// number: Version. TableSettlements says what became of each, by id: Status.
 	TablePlans       = "plans"
@@ -217,6 +222,23 @@ func (r *Record) Check() error {
 	for _, s := range r.Sets {
 		if s.Table == "" || s.Field == "" {
 			return bad("a field has no name")
+		}
+	}
+	return r.readable(bad)
+}
+
+// readable checks that texts are what they are once they are encoded: JSON has no other than UTF-8.
+func (r *Record) readable(bad func(string, ...any) error) error {
+	texts := append(make([]string, 0, 3+len(r.Legs)+3*len(r.Sets)), r.Key, string(r.Kind), r.By)
+	for _, l := range r.Legs {
+		texts = append(texts, string(l.Account))
+	}
+	for _, s := range r.Sets {
+		texts = append(texts, s.Table, s.Field, s.Value)
+	}
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return bad("%q is not UTF-8", text)
 		}
 	}
 	return nil

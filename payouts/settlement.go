@@ -125,6 +125,8 @@ type Status struct {
 	Version int    `json:"version,omitempty"`
 	Block   string `json:"block,omitempty"`
 	Height  int32  `json:"height,omitempty"`
+	// Confirms counts how often it was confirmed: a reorganisation may undo it.
+	Confirms int `json:"confirms,omitempty"`
 	// Flight is what is in flight for it: debits and the pool's part of the fee, in satoshis.
 	Flight int64 `json:"flight"`
 	// Total is what payees get.

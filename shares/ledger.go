@@ -92,6 +92,9 @@ type Books interface {
 	// Window returns the last size of weight up to and with the share of a found block; the zero
 	// hash stands for now.
 	Window(ctx context.Context, block chainhash.Hash, size Weight) (Window, error)
+	// WindowAt returns the last size of weight up to and with a place. Once the ledger's clock has passed
+	// the place it returns the same whenever it is asked, as long as the detail is kept.
+	WindowAt(ctx context.Context, end Position, size Weight) (Window, error)
 	// Round returns the shares after the found block before and up to a found block; the zero hash
 	// stands for those since the last found block.
 	Round(ctx context.Context, block chainhash.Hash) (Round, error)

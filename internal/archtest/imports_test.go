@@ -32,7 +32,7 @@ func rules() []rule {
 		{everywhere, []string{"internal/node", "internal/wallet", "test"}, []string{"github.com/lightninglabs/gozmq", "github.com/btcsuite/btcd/rpcclient/..."}, "node RPC and ZMQ are spoken in one place"},
 		{everywhere, nil, []string{"github.com/btcsuite/btcd/btcjson/..."}, "btcjson loses rules, vbavailable and vbrequired of templates"},
 		{[]string{"api/..."}, nil, []string{module + "/internal/..."}, "the door sees the domain alone; internal/app wires it"},
-		{[]string{"internal/node", "internal/devnet", "internal/redisstore", "internal/spool", "internal/wallet"}, nil,
+		{[]string{"internal/node", "internal/devnet", "internal/redisstore", "internal/spool", "internal/mirror", "internal/recordtext", "internal/wallet"}, nil,
 			[]string{module + "/api/...", module + "/internal/app", module + "/internal/config"}, "adapters know the domain, not what is built from them"},
 		{everywhere, []string{"internal/app", "cmd", "test"}, []string{module + "/internal/app"}, "only commands start the application"},
 		{everywhere, []string{"internal/app", "internal/devnet", "internal/node", "internal/config", "cmd", "test"},

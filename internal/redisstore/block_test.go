@@ -290,7 +290,7 @@ func TestWindowBySequence(t *testing.T) {
 	at := shares.Position{Millis: 7, Seq: 3, Partition: 1}
 	f := found{Block: shares.Block{Entry: shares.Entry{Position: at}}}
 	for p, want := range []int64{3, 3, 2} {
-		last := f.lastIn(p)
+		last := lastIn(f.Position, p)
 		next := last
 		next.Seq++
 		if last.Seq != want || last.Partition != p || last.Compare(at) > 0 || next.Compare(at) <= 0 {

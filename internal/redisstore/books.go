@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -27,6 +28,35 @@ func (l *Ledger) Window(ctx context.Context, block chainhash.Hash, size shares.W
 	if err != nil {
 		return shares.Window{}, err
 	}
+	w, err := l.windowFrom(ctx, o, from, size)
+	if err != nil {
+		return shares.Window{}, err
+	}
+	w.Block = block
+	return w, nil
+}
+
+// WindowAt implements shares.Books.
+func (l *Ledger) WindowAt(ctx context.Context, end shares.Position, size shares.Weight) (shares.Window, error) {
+	o, err := l.opened()
+	if err != nil {
+		return shares.Window{}, err
+	}
+	from, err := l.places(ctx, o, func(k part) (string, string) { return k.state(), "last" })
+	if err != nil {
+		return shares.Window{}, err
+	}
+	end.Seq = min(end.Seq, math.MaxInt64-1) // what reads goes by the next place
+	for p := range from {
+		if from[p] = earlier(from[p], lastIn(end, p)); from[p].Millis <= 0 {
+			from[p] = shares.Position{} // before all
+		}
+	}
+	return l.windowFrom(ctx, o, from, size)
+}
+
+// windowFrom counts a window back from a place in each partition, the share there included.
+func (l *Ledger) windowFrom(ctx context.Context, o *opened, from []shares.Position, size shares.Weight) (shares.Window, error) {
 	counter := shares.NewCounter(size)
 	m, err := l.newMerge(ctx, o, from)
 	for err == nil && !counter.Full() {
@@ -47,7 +77,7 @@ func (l *Ledger) Window(ctx context.Context, block chainhash.Hash, size shares.W
 	if err != nil {
 		return shares.Window{}, fmt.Errorf("window of %d: %w", size, err)
 	}
-	w.Block, w.Unit = block, o.Unit
+	w.Unit = o.Unit
 	return w, nil
 }
 
@@ -91,17 +121,17 @@ func (l *Ledger) cuts(ctx context.Context, o *opened, block chainhash.Hash) ([]s
 	// A cut may come long after the block, from whoever read it first. What came between is in the block's
 	// round, because the sums of that moment are all there is, but the window goes by place.
 	for p := range out {
-		out[p] = earlier(out[p], b.lastIn(p))
+		out[p] = earlier(out[p], lastIn(b.Position, p))
 	}
 	out[b.Partition] = b.Position
 	return out, nil
 }
 
-// lastIn returns the last possible place in a partition that does not come after the block.
-func (f *found) lastIn(partition int) shares.Position {
-	at := f.Position
+// lastIn returns the last possible place in a partition that does not come after another place.
+func lastIn(end shares.Position, partition int) shares.Position {
+	at := end
 	at.Partition = partition
-	if partition > f.Partition {
+	if partition > end.Partition {
 		at.Seq-- // where both are the same, the higher partition comes later
 	}
 	return at

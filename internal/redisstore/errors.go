@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -96,7 +97,8 @@ const refusal = "LEDGER "
 func refused(text string) error {
 	for word, means := range map[string]error{
 		"FOREIGN": shares.ErrForeign, "OLD": shares.ErrTooOld, "OVERFLOW": shares.ErrWeight, "FENCED": shares.ErrFenced,
-		"BACK": shares.ErrWentBack,
+		"BACK":   shares.ErrWentBack,
+		"POSTED": payouts.ErrPosted, "OUTDATED": payouts.ErrMoved, "OVERDRAWN": payouts.ErrOverdrawn, "AMOUNT": payouts.ErrAmount,
 	} {
 		if rest, ok := strings.CutPrefix(text, word+" "); ok {
 			return fmt.Errorf("%w: %s", means, rest)

@@ -15,7 +15,7 @@ var sources embed.FS
 
 // scripts are the verbs, by name.
 type scripts struct {
-	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, contact *redis.Script
+	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, list, contact, money, note *redis.Script
 }
 
 // newScripts reads the embedded scripts.
@@ -44,7 +44,10 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		{&s.post, "post"},
 		{&s.declare, "declare"},
 		{&s.forget, "forget"},
+		{&s.list, "list"},
 		{&s.contact, "contact"},
+		{&s.money, "fields money"},
+		{&s.note, "fields note"},
 	} {
 		var text strings.Builder
 		for _, name := range append([]string{"lib"}, strings.Fields(verb.parts)...) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
+	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -274,7 +275,29 @@ func (l *Ledger) blockNeeds(ctx context.Context, o *opened, b *found) ([]shares.
 		from[p].Seq++
 	}
 	lower(from, w)
-	return from, nil
+	return from, l.listNeeds(ctx, b, from)
+}
+
+// listNeeds lowers places to where the window begins that a block's coinbase was made by, if there was one:
+// it ended before the block's own.
+func (l *Ledger) listNeeds(ctx context.Context, b *found, from []shares.Position) error {
+	text, err := l.redis.Get(ctx, l.keys.pool("list:"+b.PreviousBlock.String())).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list: %w", translate(err))
+	}
+	list, err := payouts.DecodeList(text)
+	if err != nil {
+		return err
+	}
+	w, err := l.WindowAt(ctx, list.End, list.Size)
+	if err != nil {
+		return err
+	}
+	lower(from, w)
+	return nil
 }
 
 // lower lowers places, by partition, to the beginning of a window.

@@ -55,7 +55,7 @@ func calling(name string, script func(*scripts) **redis.Script, call func(contex
 }
 
 func verbs() []verb {
-	return slices.Concat(sharesVerbs(), upkeepVerbs(), poolVerbs(), boardVerbs(), setsVerbs())
+	return slices.Concat(sharesVerbs(), upkeepVerbs(), poolVerbs(), boardVerbs(), setsVerbs(), moneyVerbs(), listVerbs())
 }
 
 // sharesVerbs are those of shares.
@@ -291,4 +291,26 @@ func promoting(name string, cut bool) verb {
 			}
 		},
 	}
+}
+
+// listVerbs are those of the lists of payees.
+func listVerbs() []verb {
+	commit := func(ctx context.Context, b *bench) error {
+		lists, err := NewLists(ListsConfig{Ledger: b.Ledger, Keep: time.Hour})
+		if err != nil {
+			return err
+		}
+		_, err = lists.Commit(ctx, chainhash.Hash{7}, []byte("a list"))
+		return err
+	}
+	again := calling("list again", func(s *scripts) **redis.Script { return &s.list }, commit)
+	ready := again.prepare
+	again.prepare = func(t *testing.T, b *bench) func(context.Context) error {
+		t.Helper()
+		if err := commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		return ready(t, b)
+	}
+	return []verb{calling("list", func(s *scripts) **redis.Script { return &s.list }, commit), again}
 }

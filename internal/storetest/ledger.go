@@ -36,6 +36,7 @@ func LedgerContract(t *testing.T, open func(testing.TB) (one, other Ledger), reo
 		"once":        once,
 		"crowd":       crowd,
 		"window":      window,
+		"window at":   windowAt,
 		"block":       block,
 		"limits":      limits,
 		"refusals":    refusals,

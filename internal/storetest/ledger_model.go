@@ -84,7 +84,8 @@ type machine struct {
 	number   int
 	height   int32
 	// bits is the share target that is issued now.
-	bits uint32
+	bits    uint32
+	trimmed bool
 }
 
 // gateway draws one by its number: a ledger itself is too much to print.
@@ -157,6 +158,7 @@ func (m *machine) compact(r *rapid.T) {
 }
 
 func (m *machine) trim(r *rapid.T) {
+	m.trimmed = true
 	if err := m.gateway(r).Trim(m.t.Context(), m.held, 50); err != nil {
 		r.Fatal(err)
 	}
@@ -190,6 +192,7 @@ func (m *machine) check(r *rapid.T) {
 	for _, size := range []shares.Weight{0, 1, 50} {
 		same(r, fmt.Sprint("window of ", size), credits(m.t, l, chainhash.Hash{}, size), m.window(len(m.all), size))
 	}
+	m.compareWindowAt(r, l)
 	begin := 0
 	for _, at := range m.blocks {
 		b := m.all[at]
@@ -201,6 +204,37 @@ func (m *machine) check(r *rapid.T) {
 	}
 	m.compareRound(r, l, chainhash.Hash{}, begin, len(m.all))
 	m.compareSums(r, l)
+}
+
+// compareWindowAt asks for windows that end at shares, and beside them.
+func (m *machine) compareWindowAt(r *rapid.T, l Ledger) {
+	if len(m.all) == 0 {
+		return
+	}
+	at := m.all[rapid.IntRange(0, len(m.all)-1).Draw(r, "end")].Position
+	at.Seq = max(0, at.Seq+rapid.Int64Range(-1, 1).Draw(r, "beside"))
+	at.Partition = max(0, at.Partition+rapid.IntRange(-1, 1).Draw(r, "partition beside"))
+	sorted := slices.Clone(m.all)
+	slices.SortFunc(sorted, func(a, b shares.Entry) int { return a.Compare(b.Position) })
+	within := naive{}
+	for _, e := range sorted {
+		if e.Compare(at) <= 0 {
+			within.all = append(within.all, e)
+		}
+	}
+	size := shares.Weight(rapid.Int64Range(0, 60).Draw(r, "size"))
+	w, err := l.WindowAt(m.t.Context(), at, size)
+	if err != nil && m.trimmed {
+		return // what is folded has no places any more
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	got := make(map[string]shares.Weight)
+	for _, c := range w.Credits {
+		got[c.Account] = c.Weight
+	}
+	same(r, fmt.Sprintf("window at %v", at), got, within.window(len(within.all), size))
 }
 
 func (m *machine) compareRound(r *rapid.T, l Ledger, hash chainhash.Hash, begin, end int) {

@@ -1,0 +1,425 @@
+package payouts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/btcsuite/btcd/blockchain"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/shares"
+)
+
+// partLegs is how many accounts one record credits: the pool's own have room beside them.
+const partLegs = MaxLegs - 10
+
+// feeBlocks is over how many of the pool's blocks the fees are averaged that FPPS pays.
+const feeBlocks = 144
+
+// flow is what a block's credit does to an account.
+type flow struct {
+	account string
+	// claim is its part of the reward and direct what the coinbase has paid it of that, in satoshis.
+	claim, direct int64
+}
+
+// crediting is a block's credit, computed anew for each part of it from what does not change: the block
+// itself, the frozen window or round, and what the first part has noted.
+type crediting struct {
+	next  BlockState
+	flows []flow // by account
+	// head moves what is not an account's of the window or round.
+	head map[Account]int64
+	// first is what the first part's record sets beside the block, and last what the last one's does.
+	first, last []Set
+}
+
+// credit credits a block's accounts with what its coinbase paid, in as many records as it takes.
+func (s *Settler) credit(ctx context.Context, o *own) error {
+	for o.state.Stage != BlockCredited {
+		c, err := s.divide(ctx, o)
+		if err != nil {
+			return err
+		}
+		for part := o.state.Part + 1; part <= c.next.Parts; part++ {
+			if err := s.creditPart(ctx, o, c, part); err != nil {
+				return err
+			}
+		}
+	}
+	s.note(ctx, NotesBlocks, o.name(), "")
+	return nil
+}
+
+// creditPart posts one part of a credit.
+func (s *Settler) creditPart(ctx context.Context, o *own, c *crediting, part int) error {
+	next := c.next
+	next.Part, next.Stage = part, BlockCrediting
+	var sets []Set
+	if part == 1 {
+		sets = append(sets, c.first...)
+	}
+	if part == next.Parts {
+		next.Stage = BlockCredited
+		sets = append(sets, c.last...)
+	}
+	b, err := set(TableBlocks, o.name(), next)
+	if err != nil {
+		return err
+	}
+	sets = append(sets, b)
+	err = s.post(ctx, func() (Entry, error) {
+		changes := make(map[Account]int64)
+		if part == 1 {
+			// What is divided beside the reward may have been moved since.
+			if carry, err := s.cfg.Store.Balance(ctx, Carry); err != nil || carry != next.Carry {
+				return Entry{}, errors.Join(err, ErrMoved)
+			}
+			for account, amount := range c.head {
+				changes[account] += amount
+			}
+			for _, f := range c.flows {
+				changes[Crediting] += f.claim - f.direct
+			}
+		}
+		first := (part - 1) * partLegs
+		if err := s.addFlows(ctx, changes, c.flows[first:min(len(c.flows), first+partLegs)]); err != nil {
+			return Entry{}, err
+		}
+		return Entry{Key: fmt.Sprintf("%s/%d", o.key(KindCredit), part), Kind: KindCredit, Legs: legsOf(changes), Sets: sets}, nil
+	})
+	if err == nil {
+		o.state = next
+	}
+	return err
+}
+
+// addFlows adds to changes what a part of the accounts gets. An account that the coinbase has paid more
+// than it is owed keeps nothing, and the reserve bears what is too much: its balance had been paid by
+// another block that the list did not know of.
+func (s *Settler) addFlows(ctx context.Context, changes map[Account]int64, flows []flow) error {
+	for _, f := range flows {
+		account, net := Miner(f.account), f.claim-f.direct
+		changes[Crediting] -= net
+		if net < 0 {
+			balance, err := s.cfg.Store.Balance(ctx, account)
+			if err != nil {
+				return err
+			}
+			if excess := -net - balance; excess > 0 {
+				changes[Reserve] -= excess
+				net = -balance
+			}
+		}
+		changes[account] += net
+	}
+	return nil
+}
+
+// divide computes a block's credit.
+func (s *Settler) divide(ctx context.Context, o *own) (*crediting, error) {
+	block, err := s.cfg.Chain.Block(ctx, o.Hash)
+	if err != nil {
+		return nil, err
+	}
+	c := &crediting{next: o.state}
+	list, direct, err := s.read(ctx, o, block.Transactions[0], &c.next)
+	if err != nil {
+		return nil, err
+	}
+	if o.state.Stage == BlockFound {
+		if c.next.Carry, err = s.cfg.Store.Balance(ctx, Carry); err != nil {
+			return nil, err
+		}
+	}
+	weights, err := s.weights(ctx, o, list, c)
+	if err != nil {
+		return nil, err
+	}
+	terms := s.cfg.Terms
+	if list != nil { // what the coinbase was made by holds, also if the terms have changed since
+		terms.Fee, terms.Bonus = list.Fee, list.Bonus
+	}
+	d, err := terms.Divide(c.next.Reward, weights, o.Account)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.addCarry(c.next.Carry, weights); err != nil {
+		return nil, err
+	}
+	c.head = map[Account]int64{
+		Rewards: -c.next.Reward, Carry: d.Carry - c.next.Carry, Fee: d.Fee, Reserve: d.Reserve, Paid: c.next.Direct,
+	}
+	c.flows = flows(d.Credits, direct)
+	c.next.Parts = max(1, (len(c.flows)+partLegs-1)/partLegs)
+	c.last, err = s.coins(ctx, o, block.Transactions[0])
+	return c, err
+}
+
+// addCarry divides what was carried from earlier blocks too. The fee was taken from it then.
+func (d *Division) addCarry(carry int64, weights []shares.Credit) error {
+	more, err := Split(carry, weights)
+	if errors.Is(err, ErrNothing) {
+		d.Carry += carry
+		return nil
+	}
+	for _, c := range more {
+		d.Credits = addCredit(d.Credits, c.Account, c.Amount)
+	}
+	return err
+}
+
+// read reads from a block's coinbase what it paid: the pool and, if it pays by a list, whom directly.
+func (s *Settler) read(ctx context.Context, o *own, coinbase *wire.MsgTx, next *BlockState) (*List, []Credit, error) {
+	for n := 1; n <= o.state.Lists; n++ {
+		text, err := s.cfg.Store.Field(ctx, TableLists, fmt.Sprintf("%s/%d", o.name(), n))
+		if err != nil {
+			return nil, nil, err
+		}
+		list, err := DecodeList([]byte(text))
+		if err != nil {
+			return nil, nil, err
+		}
+		direct, pool, ok := list.Paid(o.Found.Paid, coinbase.TxOut)
+		if !ok {
+			continue
+		}
+		next.Reward, next.Direct = pool, 0
+		for _, d := range direct {
+			next.Reward += d.Amount
+			next.Direct += d.Amount
+		}
+		return list, direct, nil
+	}
+	next.Reward, next.Direct = 0, 0
+	for _, out := range coinbase.TxOut {
+		if s.ours(out.PkScript) {
+			next.Reward += out.Value
+		}
+	}
+	if next.Reward == 0 && o.Found.Paid > 0 {
+		return nil, nil, fmt.Errorf("the coinbase of block %s was to pay the pool %d sat and pays none of its scripts: name the payout address that was in use among the former ones", o.Hash, o.Found.Paid)
+	}
+	return nil, nil, nil
+}
+
+// ours reports whether a script is one that blocks pay the pool by.
+func (s *Settler) ours(script []byte) bool {
+	return slices.ContainsFunc(s.cfg.Pool, func(p []byte) bool { return bytes.Equal(p, script) })
+}
+
+// weights returns what a block's reward is divided by.
+func (s *Settler) weights(ctx context.Context, o *own, list *List, c *crediting) ([]shares.Credit, error) {
+	switch s.cfg.Terms.Scheme {
+	case PPLNS:
+		if list != nil && list.Total > 0 {
+			w, err := s.cfg.Ledger.WindowAt(ctx, list.End, list.Size)
+			return w.Credits, err
+		}
+		network, err := s.network(o)
+		if err != nil {
+			return nil, err
+		}
+		size := o.Found.Window
+		if most := size / shares.Weight(s.cfg.Terms.Multiple); network < most {
+			size = network * shares.Weight(s.cfg.Terms.Multiple)
+		}
+		w, err := s.cfg.Ledger.Window(ctx, o.Hash, size)
+		return w.Credits, err
+	case PROP:
+		return s.rounds(ctx, o, c)
+	default:
+		return nil, nil
+	}
+}
+
+// network returns the weight of one block when a block was found.
+func (s *Settler) network(o *own) (shares.Weight, error) {
+	target, err := gbt.TargetFromBits(o.Found.Bits)
+	if err != nil {
+		return 0, fmt.Errorf("block %s: %w", o.Hash, err)
+	}
+	return s.cfg.Unit.Network(target)
+}
+
+// rounds returns a block's round, with those of blocks before it that came to nothing.
+func (s *Settler) rounds(ctx context.Context, o *own, c *crediting) ([]shares.Credit, error) {
+	voids, err := s.merged(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	sums := make(map[string]shares.Weight)
+	for _, v := range append(voids, o) {
+		round, err := s.cfg.Ledger.Round(ctx, v.Hash)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range round.Credits {
+			if sums[w.Account] += w.Weight; sums[w.Account] < 0 {
+				return nil, fmt.Errorf("round of %s: %w", v.Hash, shares.ErrWeight)
+			}
+		}
+		if v == o {
+			continue
+		}
+		v.state.Merged = o.name()
+		f, err := set(TableBlocks, v.name(), v.state)
+		if err != nil {
+			return nil, err
+		}
+		c.first = append(c.first, f)
+	}
+	total, err := shares.NewRound(o.Hash, s.cfg.Unit, 0, sums)
+	return total.Credits, err
+}
+
+// merged returns the void blocks whose rounds are divided with a block's: those that are with none yet. Once
+// its first part is posted the choice stands.
+func (s *Settler) merged(ctx context.Context, o *own) ([]*own, error) {
+	with := ""
+	if o.state.Stage == BlockCrediting {
+		with = o.name()
+	}
+	voids, err := s.voids(ctx)
+	return slices.DeleteFunc(voids, func(v *own) bool { return v.state.Merged != with || v.state.Height > o.Height }), err
+}
+
+// flows joins what accounts are credited with what they were paid directly, by account.
+func flows(claims, direct []Credit) []flow {
+	out := make([]flow, 0, len(claims))
+	paid := make(map[string]int64, len(direct))
+	for _, d := range direct {
+		paid[d.Account] += d.Amount
+	}
+	for _, c := range claims {
+		out = append(out, flow{c.Account, c.Amount, paid[c.Account]})
+		delete(paid, c.Account)
+	}
+	for account, amount := range paid {
+		out = append(out, flow{account, 0, amount})
+	}
+	slices.SortFunc(out, func(a, b flow) int { return strings.Compare(a.account, b.account) })
+	return out
+}
+
+// coins makes known what a block's coinbase has given the pool.
+func (s *Settler) coins(ctx context.Context, o *own, coinbase *wire.MsgTx) ([]Set, error) {
+	var out []Set
+	txid := coinbase.TxHash()
+	for i, output := range coinbase.TxOut {
+		if output.Value == 0 || !s.ours(output.PkScript) {
+			continue
+		}
+		at := OutPoint(*wire.NewOutPoint(&txid, uint32(i)))
+		before, err := optional(s.cfg.Store.Field(ctx, TableCoins, wire.OutPoint(at).String()))
+		if err != nil {
+			return nil, err
+		}
+		if before != "" {
+			continue // a settlement has it reserved, or the operator has made it known
+		}
+		f, err := coinSet(at, CoinState{Value: output.Value, Script: output.PkScript, From: o.name(), Known: true})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// coinSet makes a change of TableCoins.
+func coinSet(at OutPoint, c CoinState) (Set, error) {
+	name, err := at.MarshalText()
+	if err != nil {
+		return Set{}, err
+	}
+	return set(TableCoins, string(name), c)
+}
+
+// accrue pays a found block's round per share, from the reserve. If that is spent, nobody is paid in part.
+func (s *Settler) accrue(ctx context.Context, o *own) error {
+	round, err := s.cfg.Ledger.Round(ctx, o.Hash)
+	if err != nil {
+		return err
+	}
+	network, err := s.network(o)
+	if err != nil {
+		return err
+	}
+	fees, err := s.averageFees(ctx, o)
+	if err != nil {
+		return err
+	}
+	credits, _, err := s.cfg.Terms.Accrue(round.Credits, network, s.subsidy(o.Height), fees)
+	if err != nil {
+		return err
+	}
+	for !o.state.AccruedAll {
+		first := o.state.Accrued * partLegs
+		next := o.state
+		next.Accrued++
+		next.AccruedAll = first+partLegs >= len(credits)
+		if err := s.accruePart(ctx, o, next, credits[min(first, len(credits)):], min(partLegs, max(0, len(credits)-first))); err != nil {
+			return err
+		}
+		o.state = next
+	}
+	return nil
+}
+
+// accruePart pays the first count of credits, if the reserve has enough for all of them.
+func (s *Settler) accruePart(ctx context.Context, o *own, next BlockState, credits []Credit, count int) error {
+	b, err := set(TableBlocks, o.name(), next)
+	if err != nil {
+		return err
+	}
+	return s.post(ctx, func() (Entry, error) {
+		changes, left := make(map[Account]int64), int64(0)
+		for i, c := range credits {
+			left += c.Amount
+			if i < count {
+				changes[Miner(c.Account)] += c.Amount
+				changes[Reserve] -= c.Amount
+			}
+		}
+		reserve, err := s.cfg.Store.Balance(ctx, Reserve)
+		if err != nil {
+			return Entry{}, err
+		}
+		if reserve < left {
+			return Entry{}, fmt.Errorf("the reserve is spent: the round of block %s is worth %d sat and the reserve has %d sat: put money in with `gbtpool payouts deposit`, or change the scheme: %w",
+				o.Hash, left, reserve, ErrOverdrawn)
+		}
+		return Entry{Key: fmt.Sprintf("%s:%s/%d", KindAccrue, o.Hash, next.Accrued), Kind: KindAccrue, Legs: legsOf(changes), Sets: []Set{b}}, nil
+	})
+}
+
+// subsidy returns what a block at a height may create, in satoshis.
+func (s *Settler) subsidy(height int32) int64 {
+	return blockchain.CalcBlockSubsidy(height, s.cfg.Params)
+}
+
+// averageFees returns the fees of the pool's blocks, on average over the last ones up to a block.
+func (s *Settler) averageFees(ctx context.Context, o *own) (int64, error) {
+	if s.cfg.Terms.Scheme != FPPS {
+		return 0, nil
+	}
+	found, err := s.cfg.Ledger.Blocks(ctx, allBlocks)
+	if err != nil {
+		return 0, err
+	}
+	sum, count := int64(0), int64(0)
+	for _, b := range found {
+		if b.Compare(o.Position) > 0 || count == feeBlocks {
+			continue
+		}
+		sum += min(max(0, b.Found.Value-s.subsidy(b.Height)), MaxMoney/feeBlocks)
+		count++
+	}
+	return sum / max(1, count), nil
+}

@@ -1,0 +1,306 @@
+package payouts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/gbtpool/gbtpool/shares"
+)
+
+const (
+	// unknownDepth is how deep a block that no node knows is below the tip when it is taken for lost: two
+	// weeks. Shorter, a node that is only slow would decide.
+	unknownDepth = 2016
+	// watchCredited is how many blocks that were credited are looked at again when the tip changes.
+	watchCredited = 3
+	// lookAgain is after how long blocks are looked at again though the tip is the same.
+	lookAgain = time.Minute
+	// allBlocks is how many found blocks are read at most.
+	allBlocks = 1 << 20
+)
+
+// own is a block of the pool's with all that is known of it.
+type own struct {
+	shares.Block
+	state    BlockState
+	standing Standing
+}
+
+// name is the block's field in tables.
+func (o *own) name() string { return o.Hash.String() }
+
+// key names a record of the block's, one for each time that it turned.
+func (o *own) key(kind Kind) string {
+	if o.state.Turn == 0 {
+		return fmt.Sprintf("%s:%s", kind, o.Hash)
+	}
+	return fmt.Sprintf("%s:%s:%d", kind, o.Hash, o.state.Turn)
+}
+
+// blocks brings each found block as far as the chain lets it be.
+func (s *Settler) blocks(ctx context.Context, tip Place) error {
+	if s.looked == tip && s.cfg.Now().Sub(s.lookedAt) < lookAgain {
+		return nil
+	}
+	clean := true
+	found, err := s.cfg.Ledger.Blocks(ctx, allBlocks)
+	if err != nil {
+		return err
+	}
+	states, err := table[BlockState](ctx, s.cfg.Store, TableBlocks)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(found) // oldest first, so that rounds are divided in their order
+	if err := s.release(ctx, found, states); err != nil {
+		return err
+	}
+	credited := 0
+	for i := len(found) - 1; i >= 0; i-- {
+		if states[found[i].Hash.String()].Stage == BlockCredited {
+			if credited++; credited > watchCredited {
+				found = slices.Delete(found, i, i+1)
+			}
+		}
+	}
+	for i := range found {
+		o := &own{Block: found[i], state: states[found[i].Hash.String()]}
+		if err := s.block(ctx, tip, o); err != nil {
+			if stops(err) {
+				return err
+			}
+			clean = false
+			s.note(ctx, NotesBlocks, o.name(), err.Error())
+		}
+	}
+	if clean {
+		s.looked, s.lookedAt = tip, s.cfg.Now()
+	}
+	return nil
+}
+
+// block brings one block further.
+func (s *Settler) block(ctx context.Context, tip Place, o *own) error {
+	if o.state.Stage == "" {
+		if err := s.register(ctx, o); err != nil {
+			return err
+		}
+	}
+	var err error
+	if o.standing, err = s.cfg.Chain.Standing(ctx, o.Hash); err != nil {
+		return err
+	}
+	if o.state.Stage == BlockFound && s.cfg.Terms.PerShare() && !o.state.AccruedAll {
+		if err := s.accrue(ctx, o); err != nil {
+			return err
+		}
+	}
+	off := o.standing.Known && !o.standing.Best
+	deep := o.standing.Best && o.standing.Depth >= s.cfg.Maturity
+	switch {
+	case o.state.Stage == BlockFound && deep, o.state.Stage == BlockCrediting:
+		return s.credit(ctx, o)
+	case o.state.Stage == BlockFound && (off && o.standing.Depth >= s.cfg.Maturity || !o.standing.Known && tip.Height-o.Height >= unknownDepth):
+		return s.turn(ctx, o, BlockVoid)
+	case o.state.Stage == BlockVoid && o.standing.Best:
+		return s.turn(ctx, o, BlockFound)
+	case o.state.Stage == BlockCredited && off:
+		return s.lose(ctx, o)
+	case o.state.Stage == BlockLost && deep:
+		return s.restore(ctx, o)
+	}
+	s.note(ctx, NotesBlocks, o.name(), s.describe(o))
+	return nil
+}
+
+// describe says where a block stands, for people.
+func (s *Settler) describe(o *own) string {
+	switch {
+	case o.state.Stage != BlockFound:
+		return ""
+	case !o.standing.Known:
+		return "candidate"
+	case !o.standing.Best:
+		return fmt.Sprintf("orphaned %d/%d", o.standing.Depth, s.cfg.Maturity)
+	default:
+		return fmt.Sprintf("immature %d/%d", o.standing.Depth, s.cfg.Maturity)
+	}
+}
+
+// register puts a block into the journal, with the lists that its coinbase may pay by: its own, and that of
+// the block before, from which a miner may have moved its work.
+func (s *Settler) register(ctx context.Context, o *own) error {
+	next := BlockState{Stage: BlockFound, Height: o.Height, Account: o.Account}
+	var sets []Set
+	if s.cfg.Lists != nil {
+		texts, err := s.lists(ctx, o.PreviousBlock)
+		if err != nil {
+			return err
+		}
+		for i, text := range texts {
+			sets = append(sets, Set{TableLists, fmt.Sprintf("%s/%d", o.name(), i+1), string(text)})
+		}
+		next.Lists = len(texts)
+	}
+	b, err := set(TableBlocks, o.name(), next)
+	if err != nil {
+		return err
+	}
+	err = s.post(ctx, func() (Entry, error) {
+		return Entry{Key: o.key(KindFound), Kind: KindFound, Sets: append(sets, b)}, nil
+	})
+	o.state = next
+	return err
+}
+
+// lists returns the lists of a block and of the one before it, as far as there are any.
+func (s *Settler) lists(ctx context.Context, previous chainhash.Hash) ([][]byte, error) {
+	var out [][]byte
+	for range 2 {
+		text, err := s.cfg.Lists.List(ctx, previous)
+		if err == nil {
+			out = append(out, text)
+		} else if !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		block, err := s.cfg.Chain.Block(ctx, previous)
+		if errors.Is(err, ErrUnknownBlock) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		previous = block.Header.PrevBlock
+	}
+	return out, nil
+}
+
+// turn says that a block is void, or that it is not any more.
+func (s *Settler) turn(ctx context.Context, o *own, stage BlockStage) error {
+	kind, next := KindVoid, o.state
+	next.Stage = stage
+	if stage == BlockFound {
+		kind = KindFound
+		next.Turn++
+	}
+	b, err := set(TableBlocks, o.name(), next)
+	if err != nil {
+		return err
+	}
+	before := *o
+	before.state.Turn = next.Turn
+	err = s.post(ctx, func() (Entry, error) {
+		return Entry{Key: before.key(kind), Kind: kind, Sets: []Set{b}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	o.state = next
+	s.note(ctx, NotesBlocks, o.name(), s.describe(o))
+	return nil
+}
+
+// release tells the ledger which blocks' rounds and windows are not needed any more. A void block's round
+// is, until it is divided with another's.
+func (s *Settler) release(ctx context.Context, found []shares.Block, states map[string]BlockState) error {
+	for i := range found {
+		hash := found[i].Hash
+		st := states[hash.String()]
+		void := st.Stage == BlockVoid && (st.Merged != "" || s.cfg.Terms.Scheme != PROP)
+		if s.released[hash] || st.Stage != BlockCredited && !void {
+			continue
+		}
+		if err := s.cfg.Ledger.Release(ctx, s.lease, hash); err != nil {
+			return err
+		}
+		s.released[hash] = true
+	}
+	return nil
+}
+
+// lose books a credited block that the best chain has left. What it paid the pool is the reserve's loss,
+// so that nobody's balance shrinks; what it paid accounts directly never was. Payouts pause.
+func (s *Settler) lose(ctx context.Context, o *own) error {
+	next := o.state
+	next.Stage = BlockLost
+	next.Turn++
+	b, err := set(TableBlocks, o.name(), next)
+	if err != nil {
+		return err
+	}
+	lost := *o
+	lost.state.Turn = next.Turn
+	gone, err := s.gone(ctx, o)
+	if err != nil {
+		return err
+	}
+	return s.post(ctx, func() (Entry, error) {
+		legs := legsOf(map[Account]int64{Rewards: next.Reward, Paid: -next.Direct, Reserve: next.Direct - next.Reward})
+		why := fmt.Sprintf("block %s at height %d was credited and is off the best chain now: %d sat are the reserve's loss; see the runbook, and then resume", o.Hash, o.Height, next.Reward-next.Direct)
+		return Entry{Key: lost.key(KindLoss), Kind: KindLoss, Legs: legs, Sets: append(gone, b, Set{TablePool, PoolPaused, why})}, nil
+	})
+}
+
+// gone makes the changes that forget the coins of a block, but for those that a settlement has reserved.
+func (s *Settler) gone(ctx context.Context, o *own) ([]Set, error) {
+	coins, err := table[CoinState](ctx, s.cfg.Store, TableCoins)
+	if err != nil {
+		return nil, err
+	}
+	var out []Set
+	for _, name := range slices.Sorted(maps.Keys(coins)) {
+		if coins[name].From == o.name() && coins[name].Reserved == 0 {
+			out = append(out, Set{Table: TableCoins, Field: name})
+		}
+	}
+	return out, nil
+}
+
+// restore undoes a loss: the block is back, and deep.
+func (s *Settler) restore(ctx context.Context, o *own) error {
+	next := o.state
+	next.Stage = BlockCredited
+	b, err := set(TableBlocks, o.name(), next)
+	if err != nil {
+		return err
+	}
+	block, err := s.cfg.Chain.Block(ctx, o.Hash)
+	if err != nil {
+		return err
+	}
+	back, err := s.coins(ctx, o, block.Transactions[0])
+	if err != nil {
+		return err
+	}
+	return s.post(ctx, func() (Entry, error) {
+		legs := legsOf(map[Account]int64{Rewards: -next.Reward, Paid: next.Direct, Reserve: next.Reward - next.Direct})
+		return Entry{Key: o.key(KindRestore), Kind: KindRestore, Legs: legs, Sets: append(back, b)}, nil
+	})
+}
+
+// voids returns the blocks that are void, with their states.
+func (s *Settler) voids(ctx context.Context) ([]*own, error) {
+	states, err := table[BlockState](ctx, s.cfg.Store, TableBlocks)
+	if err != nil {
+		return nil, err
+	}
+	var out []*own
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		if st := states[name]; st.Stage == BlockVoid {
+			hash, err := chainhash.NewHashFromStr(name)
+			if err != nil {
+				return nil, fmt.Errorf("block %q: %w", name, err)
+			}
+			o := &own{state: st}
+			o.Hash = *hash
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
