@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -42,6 +43,19 @@ func (b *board) block(share gbt.Share, name string) {
 		b.screen.paint(green, "block"), share.Height, b.screen.paint(bold, fmt.Sprintf("%-8s", name)),
 		took.Round(100*time.Millisecond), share.Transactions, bitcoin(share.Value),
 		b.screen.paint(dim, hash[:20]+"…")))
+}
+
+// payment prints a settlement that is on the chain.
+func (b *board) payment(d *payouts.Detail, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	to := make([]string, 0, len(d.Plan.Payees))
+	for _, p := range d.Plan.Payees[:min(demoShown, len(d.Plan.Payees))] {
+		to = append(to, fmt.Sprintf("%s %s", nameOf(p.Debits[0].Account, b.names), satoshis(p.Output)))
+	}
+	b.line(fmt.Sprintf("%s  %s %-6d %s  %s",
+		b.screen.paint(dim, now.Format(time.TimeOnly)), b.screen.paint(cyan, "paid"), d.Status.Height,
+		strings.Join(to, b.screen.paint(dim, " · ")), b.screen.paint(dim, d.Versions[d.Status.Version-1].TxID.String()[:20]+"…")))
 }
 
 // note prints a line of its own.

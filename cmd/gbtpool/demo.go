@@ -8,12 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
-	"github.com/btcsuite/btcd/txscript/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gbtpool/gbtpool/api"
@@ -23,6 +24,9 @@ import (
 	"github.com/gbtpool/gbtpool/internal/devnet"
 	"github.com/gbtpool/gbtpool/internal/node"
 	"github.com/gbtpool/gbtpool/internal/redisstore"
+	"github.com/gbtpool/gbtpool/internal/wallet"
+	"github.com/gbtpool/gbtpool/payouts"
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 const (
@@ -35,8 +39,16 @@ const (
 	hashesPerDifficulty = 1 << 32
 	// demoBlocks is how many blocks there are at the start: coinbases can be spent after 100.
 	demoBlocks = 120
+	// demoMultiple is how many network difficulties of shares a block pays.
+	demoMultiple = 8
 	// demoShown is how many accounts the board shows.
 	demoShown = 6
+	// demoNetworkEvery is how often the rest of the network finds a block: so often that the pool's own are
+	// a hundred blocks deep, and their coins can be spent, within a minute.
+	demoNetworkEvery = 500 * time.Millisecond
+	// demoPayEvery is how often accounts are paid, demoFinal how deep a payment is final, and demoFee what
+	// the pool takes, in basis points.
+	demoPayEvery, demoFinal, demoFee = 10 * time.Second, 3, 100
 	// demoTraffic is how many transactions come in a second.
 	demoTraffic = 5
 )
@@ -76,6 +88,10 @@ type demo struct {
 	gateway *app.App
 	board   *board
 	miners  []demoMiner
+	// dir is a folder for the pool's key.
+	dir string
+	// told are the settlements that the board has shown as confirmed.
+	told map[uint64]bool
 	// rigs are what the miners mine with, in their order.
 	rigs []*client.Miner
 	// address is what blocks pay, and who joins in may mine for.
@@ -89,6 +105,10 @@ func (c *demoCmd) Run(ctx context.Context, out *screen, errs errScreen) error {
 		return err
 	}
 	d := &demo{miners: miners, board: newBoard(out, names, time.Now())}
+	if d.dir, err = os.MkdirTemp("", "gbtpool-demo-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(d.dir) //nolint:errcheck // it is in the system's folder for temporary files
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w; choose another port with --listen 127.0.0.1:PORT", err)
@@ -116,7 +136,7 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	script, err := d.payout()
+	pay, err := d.payout()
 	if err != nil {
 		return err
 	}
@@ -132,13 +152,13 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 		return err
 	}
 	d.gateway, err = app.New(ctx, app.Config{
-		Chain: d.chain.Params(), Coinbaser: gbt.PayTo(script), Tag: "/gbtpool demo/", WorkKey: key,
+		Chain: d.chain.Params(), Coinbaser: gbt.PayTo(pay.Pool[0]), Payouts: pay, Tag: "/gbtpool demo/", WorkKey: key,
 		Watch: node.SetConfig{Chain: "regtest", Nodes: []node.Node{d.chain}},
 		Share: share, Easiest: easiest, Hardest: block, Expires: 10 * time.Minute, Grace: 3 * time.Second,
 		Choice: app.Choice{Transactions: true, Floor: 9000, Budget: gbt.DefaultBudget(), Memory: 64 << 20},
 		Ledger: app.Ledger{
 			Redis:   redisstore.Config{Prefix: "demo", Slow: 2 * time.Second},
-			Gateway: "demo", Multiple: 8, SpoolBytes: 64 << 20,
+			Gateway: "demo", Multiple: demoMultiple, SpoolBytes: 64 << 20,
 		},
 		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(),
 		Verdicts: d.verdict, Log: log,
@@ -170,14 +190,28 @@ func (d *demo) populate(ctx context.Context, block gbt.Target) error {
 	return nil
 }
 
-// payout makes up an address for the demo's blocks and returns its script.
-func (d *demo) payout() ([]byte, error) {
-	addr, err := madeUp()
-	if err != nil {
-		return nil, err
+// payout makes a key for the pool's coins and says how its miners are paid.
+func (d *demo) payout() (app.Payouts, error) {
+	p := app.Payouts{
+		Terms: payouts.Terms{Scheme: payouts.PPLNS, Multiple: demoMultiple, Fee: demoFee},
+		Policy: payouts.Policy{
+			Threshold: satsPerCoin / 100, FeeFloor: 1000, FeeCeiling: 100_000, FeeFallback: 2000, Bearer: payouts.BearerPool,
+		},
+		Schedule: payouts.Schedule{Every: demoPayEvery}, Maturity: int32(chaincfg.RegressionNetParams.CoinbaseMaturity), Final: demoFinal,
+		BumpAfter: 10, FeeBlocks: 2, Every: time.Second,
+		Wallet: app.Wallet{KeyFile: filepath.Join(d.dir, "pool.key")},
 	}
-	d.address = addr.EncodeAddress()
-	return txscript.PayToAddrScript(addr)
+	if err := wallet.MakeKeyFile(p.Wallet.KeyFile); err != nil {
+		return p, err
+	}
+	pool, err := wallet.NewHotKey(wallet.HotKeyConfig{Path: p.Wallet.KeyFile, Chain: &chaincfg.RegressionNetParams, Unspent: noLookup})
+	if err != nil {
+		return p, err
+	}
+	d.address = pool.Address()
+	script, err := app.AccountScript(&chaincfg.RegressionNetParams)(d.address)
+	p.Pool = [][]byte{script}
+	return p, err
 }
 
 // madeUp makes up an address.
@@ -211,7 +245,8 @@ func (d *demo) welcome(out *screen) {
 		names[i] = fmt.Sprintf("%s at %s", m.name, hashRate(m.rate))
 	}
 	out.printf("")
-	out.printf("Mining: %s. A block every %s or so; Ctrl-C ends it.", strings.Join(names, ", "), demoBlockEvery)
+	out.printf("Mining: %s. The pool finds a block every %s or so, the rest of the network one every %s.", strings.Join(names, ", "), demoBlockEvery, demoNetworkEvery)
+	out.printf("A block's coins can be spent once it is %d deep: then the miners are paid, on chain. Ctrl-C ends it.", chaincfg.RegressionNetParams.CoinbaseMaturity)
 	out.printf("")
 }
 
@@ -223,8 +258,49 @@ func (d *demo) run(ctx context.Context) error {
 		g.Go(func() error { return rig.Run(ctx) })
 	}
 	g.Go(func() error { return d.traffic.Run(ctx) })
+	g.Go(func() error { return d.network(ctx) })
 	g.Go(func() error { return d.report(ctx) })
 	return g.Wait()
+}
+
+// network has the rest of the network find blocks.
+func (d *demo) network(ctx context.Context) error {
+	ticker := time.NewTicker(demoNetworkEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if _, err := d.chain.Generate(ctx, 1, d.traffic.Script()); err != nil && ctx.Err() == nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// payments shows settlements as they are confirmed.
+func (d *demo) payments(ctx context.Context) error {
+	store := d.gateway.Cashier().Store
+	list, err := payouts.Settlements(ctx, store)
+	if errors.Is(err, shares.ErrAway) {
+		return nil // it has not been reached yet
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range slices.Backward(list) {
+		if d.told[s.ID] || s.Status.State != payouts.Confirmed && s.Status.State != payouts.Final {
+			continue
+		}
+		detail, err := payouts.Settlement(ctx, store, s.ID)
+		if err != nil {
+			return err
+		}
+		d.told[s.ID] = true
+		d.board.payment(&detail, time.Now())
+	}
+	return nil
 }
 
 // equip makes a rig for each miner. They mine over HTTP like any other.
@@ -251,6 +327,7 @@ func (d *demo) report(ctx context.Context) error {
 	if d.board.screen.terminal {
 		every = time.Second
 	}
+	d.told = make(map[uint64]bool)
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -262,6 +339,9 @@ func (d *demo) report(ctx context.Context) error {
 			}
 			if err == nil {
 				d.board.summary(accounts)
+			}
+			if err := d.payments(ctx); err != nil && ctx.Err() == nil {
+				return err
 			}
 		case <-ctx.Done():
 			return nil

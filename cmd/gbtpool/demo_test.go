@@ -20,7 +20,7 @@ func TestDemoTellsHashRates(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, _ := paper(false)
-	d := &demo{miners: miners, board: newBoard(s, names, time.Now())}
+	d := &demo{miners: miners, board: newBoard(s, names, time.Now()), dir: t.TempDir()}
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ type cli struct {
 	Serve   serveCmd         `cmd:"" help:"Serve miners from full nodes."`
 	Check   checkCmd         `cmd:"" help:"Check what serve needs, once; exit 0 if all is well."`
 	Ledger  ledgerCmd        `cmd:"" help:"Make, audit and read the share ledger."`
+	Payouts payoutsCmd       `cmd:"" help:"Show, plan, sign and send what miners are owed."`
 	Mine    mineCmd          `cmd:"" help:"Mine on this computer's processor, through getblocktemplate."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -128,6 +128,8 @@ func buildGateway(ctx context.Context, pool *config.Pool, listener net.Listener,
 			Hints: make(map[string]<-chan node.Hint),
 		},
 	}
+	cfg.Payouts = payoutsOf(pool, &settings)
+	cfg.Payouts.Idle = dir == ""
 	for _, n := range pool.Nodes {
 		if err := addNode(&cfg, pool, n); err != nil {
 			return nil, err

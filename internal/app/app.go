@@ -18,6 +18,7 @@ import (
 	"github.com/gbtpool/gbtpool/internal/declared"
 	"github.com/gbtpool/gbtpool/internal/node"
 	"github.com/gbtpool/gbtpool/internal/redisstore"
+	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -62,6 +63,9 @@ type Config struct {
 	// Ledger is where shares are recorded.
 	Ledger Ledger
 
+	// Payouts is how blocks are divided and accounts are paid. Without scripts of the pool, nothing is.
+	Payouts Payouts
+
 	// Listener is where miners are served. Required.
 	Listener net.Listener
 	// KeepAlive and Limits are the door's; see api.Config.
@@ -104,6 +108,9 @@ type App struct {
 	books  *books
 	// vardiff picks share targets; nil if all have the same.
 	vardiff *shares.Vardiff
+	// lister says whom coinbases pay; nil if it is the pool alone. cashier is nil if no money is moved here.
+	lister  *payouts.Lister
+	cashier *Cashier
 	door    *api.Server
 }
 
@@ -124,12 +131,28 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 		return nil, err
 	}
 	if err = a.buildWork(); err == nil {
+		err = a.buildCashier(ctx)
+	}
+	if err == nil {
 		err = a.buildDoor()
 	}
 	if err != nil {
-		return nil, errors.Join(err, a.closeStore(), a.books.close())
+		return nil, errors.Join(err, a.closeStore(), a.closeCashier(), a.books.close())
 	}
 	return a, nil
+}
+
+// buildCashier builds what moves money.
+func (a *App) buildCashier(ctx context.Context) error {
+	if len(a.cfg.Payouts.Pool) == 0 || a.cfg.Payouts.Idle {
+		return nil
+	}
+	var err error
+	a.cashier, err = NewCashier(ctx, CashierConfig{
+		Payouts: a.cfg.Payouts, Chain: a.cfg.Chain, Ledger: a.books.ledger, LedgerID: a.books.id, Unit: a.books.unit, Nodes: a.nodes,
+		By: a.cfg.Ledger.Gateway, Mirrored: true, Log: a.cfg.Log.With("part", "payouts"),
+	})
+	return err
 }
 
 // buildWork builds what turns nodes' templates into work.
@@ -145,8 +168,12 @@ func (a *App) buildWork() error {
 	if err != nil {
 		return err
 	}
+	coinbaser, err := a.payees()
+	if err != nil {
+		return err
+	}
 	a.feed, err = gbt.NewFeed(gbt.FeedConfig{
-		Source: a.nodes, Board: board, Coinbaser: cfg.Coinbaser, Tag: cfg.Tag, Rules: cfg.Choice.Rules, Patience: patience,
+		Source: a.nodes, Board: board, Coinbaser: coinbaser, Tag: cfg.Tag, Rules: cfg.Choice.Rules, Patience: patience,
 		Now: time.Now, Log: cfg.Log.With("part", "feed"),
 	})
 	if err != nil {
@@ -212,10 +239,14 @@ func (a *App) buildDoor() error {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{
+	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newNodeCollector(a.nodes), newLedgerCollector(a.books),
-	} {
+	}
+	if a.cashier != nil {
+		all = append(all, newPayoutsCollector(a.cashier))
+	}
+	for _, c := range all {
 		if err := registry.Register(c); err != nil {
 			return fmt.Errorf("metrics: %w", err)
 		}
@@ -258,6 +289,12 @@ func (a *App) Run(ctx context.Context) error {
 	servers, ctx := errgroup.WithContext(ctx)
 	carriers.Go(func() error { return a.nodes.Run(carry) })
 	carriers.Go(func() error { return a.books.run(carry, a.height) })
+	if a.lister != nil {
+		carriers.Go(func() error { return a.lister.Run(carry) })
+	}
+	if a.cashier != nil {
+		servers.Go(func() error { return a.cashier.Settler.Run(ctx) })
+	}
 	for _, run := range a.cfg.Beside {
 		carriers.Go(func() error { return run(carry) })
 	}
@@ -273,7 +310,15 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	err := servers.Wait()
 	stop()
-	return errors.Join(err, carriers.Wait(), a.closeStore(), a.books.close())
+	return errors.Join(err, carriers.Wait(), a.closeStore(), a.closeCashier(), a.books.close())
+}
+
+// closeCashier lets the journal's mirror go.
+func (a *App) closeCashier() error {
+	if a.cashier == nil {
+		return nil
+	}
+	return a.cashier.Close()
 }
 
 // closeStore lets go of the folder of declared work.
@@ -298,6 +343,9 @@ func (a *App) Figures() shares.Figures { return a.books.ledger }
 
 // Template returns the template in force, or an error that matches gbt.ErrUnavailable.
 func (a *App) Template() (*gbt.Template, error) { return a.feed.Current() }
+
+// Cashier returns what moves money; nil if nothing does here. Its Settler is for Run alone.
+func (a *App) Cashier() *Cashier { return a.cashier }
 
 // URL returns where miners are served.
 func (a *App) URL() string { return "http://" + a.cfg.Listener.Addr().String() }

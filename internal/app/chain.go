@@ -41,9 +41,13 @@ func (b bestChain) MiningInfo(context.Context) (api.MiningInfo, error) {
 }
 
 // ready looks at what miners need, for /readyz.
-func (a *App) ready(context.Context) []api.Check {
+func (a *App) ready(ctx context.Context) []api.Check {
 	_, err := a.feed.Current()
-	return append(a.books.checks(), api.Check{Name: "nodes", Err: a.nodes.Healthy()}, api.Check{Name: "template", Err: err})
+	checks := append(a.books.checks(), api.Check{Name: "nodes", Err: a.nodes.Healthy()}, api.Check{Name: "template", Err: err})
+	if a.cashier != nil {
+		checks = append(checks, a.cashier.checks(ctx)...)
+	}
+	return checks
 }
 
 // nodeCollector tells Prometheus how each node does, when asked.

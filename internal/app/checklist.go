@@ -74,7 +74,7 @@ func (a *App) Checklist(ctx context.Context) Checklist {
 	for _, st := range a.nodes.Status() {
 		list = append(list, a.nodeItem(st))
 	}
-	return append(list, a.notifyItem(), a.templateItem(ctx), a.books.item())
+	return append(list, a.notifyItem(), a.templateItem(ctx), a.books.item(), a.payoutsItem(ctx))
 }
 
 func (a *App) nodeItem(st node.Status) Item {
@@ -142,10 +142,10 @@ func (a *App) templateItem(ctx context.Context) Item {
 	}
 	item := Item{Name: "template", Text: fmt.Sprintf("height %d, %d transactions, fees %d sat, from %s",
 		t.Height, len(t.Transactions), t.Fees, t.Node)}
-	if t.Dropped > 0 {
+	if t.Crowded > 0 {
 		item.Mark = Notice
-		item.Text += fmt.Sprintf(", %d transactions left out for want of room", t.Dropped)
-		item.Change = "let the node reserve more: blockreservedweight in bitcoin.conf, blockmaxweight in btcd.conf"
+		item.Text += fmt.Sprintf(", %d transactions left out because the coinbase takes %d weight units and the node leaves less", t.Crowded, t.Reserve())
+		item.Change = fmt.Sprintf("let the node leave as much as coinbase_weight: blockreservedweight=%d in bitcoin.conf, a lower blockmaxweight in btcd.conf; or lower coinbase_weight", t.Reserve())
 	}
 	switch reason, err := a.propose(ctx); {
 	case errors.Is(err, gbt.ErrUnavailable), strings.HasPrefix(string(reason), "inconclusive"):

@@ -54,9 +54,11 @@ type Ledger struct {
 
 // books is the ledger with what keeps it.
 type books struct {
-	cfg      Ledger
-	chain    *chaincfg.Params
-	unit     shares.Unit
+	cfg   Ledger
+	chain *chaincfg.Params
+	unit  shares.Unit
+	// id is the ledger's, as far as it is known before the ledger has been reached.
+	id       string
 	embedded *redisstore.Embedded // nil if Redis is a real one
 	client   *redisstore.Client
 	ledger   *redisstore.Ledger
@@ -100,6 +102,7 @@ func (b *books) open(ctx context.Context) error {
 	if b.temp != "" {
 		known = ""
 	}
+	b.id = known
 	process, err := b.process()
 	if err != nil {
 		return err

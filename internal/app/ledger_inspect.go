@@ -49,6 +49,9 @@ func (b *books) inspectRedis(ctx context.Context) error {
 	if genesis.Chain != b.chain.Name || genesis.Unit != b.unit {
 		return fmt.Errorf("redis: %w: the ledger there is for chain %s, this pool is on %s", shares.ErrForeign, genesis.Chain, b.chain.Name)
 	}
+	if b.id == "" {
+		b.id = genesis.Ledger
+	}
 	if b.embedded != nil {
 		return nil // it has no settings to look at
 	}

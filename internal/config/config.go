@@ -35,6 +35,8 @@ type Pool struct {
 	SpoolDir          string        `placeholder:"DIR" type:"path" help:"Folder for shares that wait for Redis (default spool in the data folder)."`
 	SpoolBytes        int64         `default:"1073741824" help:"How many bytes of shares may wait there; found blocks may take a mebibyte more."`
 
+	Payouts `embed:""`
+
 	Listen       string        `default:"127.0.0.1:9332" help:"Address and port to serve miners on."`
 	KeepAlive    time.Duration `default:"30s" help:"Interval of the bytes that keep idle proxies from cutting long polls; 0 for none."`
 	MaxConns     int           `default:"20000" help:"Most connections at a time."`
@@ -80,6 +82,8 @@ type Settings struct {
 	WorkKey []byte
 	// Choice is what miners may choose.
 	Choice Choice
+	// Payouts is how blocks are divided and accounts are paid.
+	Payouts PayoutSettings
 	// RedisPassword is what redis_password_file holds.
 	RedisPassword string
 }
@@ -116,6 +120,7 @@ func (p *Pool) Validate() (Settings, error) {
 	faults = append(faults, p.setTargets(&s)...)
 	faults = append(faults, p.setLedger(&s)...)
 	faults = append(faults, p.setChoice(&s.Choice)...)
+	faults = append(faults, p.setPayouts(&s.Payouts, s.Chain)...)
 	for setting, d := range map[string]time.Duration{
 		"work_expires": p.WorkExpires, "node_timeout": p.NodeTimeout, "node_poll": p.NodePoll, "node_lost": p.NodeLost,
 	} {
@@ -184,9 +189,6 @@ func (p *Pool) setLedger(s *Settings) []error {
 	}
 	if p.RedisPrefix == "" || strings.ContainsAny(p.RedisPrefix, "{}") {
 		faults = append(faults, fmt.Errorf("redis_prefix: %q must be text without braces", p.RedisPrefix))
-	}
-	if p.WindowMultiple < 1 || p.WindowMultiple > 8 {
-		faults = append(faults, fmt.Errorf("window_multiple: %d is not from 1 to 8", p.WindowMultiple))
 	}
 	if p.SpoolBytes < minSpool {
 		faults = append(faults, fmt.Errorf("spool_bytes: %d is less than %d", p.SpoolBytes, minSpool))
