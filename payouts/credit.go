@@ -351,11 +351,7 @@ func (s *Settler) accrue(ctx context.Context, o *own) error {
 	if err != nil {
 		return err
 	}
-	fees, err := s.averageFees(ctx, o)
-	if err != nil {
-		return err
-	}
-	credits, _, err := s.cfg.Terms.Accrue(round.Credits, network, s.subsidy(o.Height), fees)
+	credits, _, err := s.cfg.Terms.Accrue(round.Credits, network, s.subsidy(o.Height), s.averageFees(o))
 	if err != nil {
 		return err
 	}
@@ -405,21 +401,13 @@ func (s *Settler) subsidy(height int32) int64 {
 }
 
 // averageFees returns the fees of the pool's blocks, on average over the last ones up to a block.
-func (s *Settler) averageFees(ctx context.Context, o *own) (int64, error) {
-	if s.cfg.Terms.Scheme != FPPS {
-		return 0, nil
-	}
-	found, err := s.cfg.Ledger.Blocks(ctx, allBlocks)
-	if err != nil {
-		return 0, err
-	}
+func (s *Settler) averageFees(o *own) int64 {
 	sum, count := int64(0), int64(0)
-	for _, b := range found {
-		if b.Compare(o.Position) > 0 || count == feeBlocks {
-			continue
+	for i := range s.found {
+		if b := &s.found[i]; s.cfg.Terms.Scheme == FPPS && b.Compare(o.Position) <= 0 && count < feeBlocks {
+			sum += min(max(0, b.Found.Value-s.subsidy(b.Height)), MaxMoney/feeBlocks)
+			count++
 		}
-		sum += min(max(0, b.Found.Value-s.subsidy(b.Height)), MaxMoney/feeBlocks)
-		count++
 	}
-	return sum / max(1, count), nil
+	return sum / max(1, count)
 }

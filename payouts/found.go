@@ -21,8 +21,9 @@ const (
 	watchCredited = 3
 	// lookAgain is after how long blocks are looked at again though the tip is the same.
 	lookAgain = time.Minute
-	// allBlocks is how many found blocks are read at most.
-	allBlocks = 1 << 20
+	// allBlocks is how many found blocks are read at most, and recentBlocks how many once all have been: more
+	// than may be undecided.
+	allBlocks, recentBlocks = 1 << 20, unknownDepth + 84
 )
 
 // own is a block of the pool's with all that is known of it.
@@ -49,14 +50,20 @@ func (s *Settler) blocks(ctx context.Context, tip Place) error {
 		return nil
 	}
 	clean := true
-	found, err := s.cfg.Ledger.Blocks(ctx, allBlocks)
+	limit := recentBlocks
+	if s.looked == (Place{}) {
+		limit = allBlocks
+	}
+	found, err := s.cfg.Ledger.Blocks(ctx, limit)
 	if err != nil {
 		return err
 	}
+	s.found = found
 	states, err := table[BlockState](ctx, s.cfg.Store, TableBlocks)
 	if err != nil {
 		return err
 	}
+	found = slices.Clone(found)
 	slices.Reverse(found) // oldest first, so that rounds are divided in their order
 	if err := s.release(ctx, found, states); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -117,7 +118,7 @@ type Record struct {
 	By string
 }
 
-// recordJSON is a record as it is hashed, stored and exported. Legs are pairs.
+// recordJSON is a record as it is read. Legs are pairs.
 type recordJSON struct {
 	Seq      uint64    `json:"seq"`
 	Previous Digest    `json:"previous"`
@@ -131,10 +132,7 @@ type recordJSON struct {
 
 type legJSON Leg
 
-// MarshalJSON implements json.Marshaler: ["account", amount].
-func (l legJSON) MarshalJSON() ([]byte, error) { return json.Marshal([]any{l.Account, l.Amount}) }
-
-// UnmarshalJSON implements json.Unmarshaler.
+// UnmarshalJSON implements json.Unmarshaler: ["account", amount].
 func (l *legJSON) UnmarshalJSON(text []byte) error {
 	pair := []any{&l.Account, &l.Amount}
 	if err := json.Unmarshal(text, &pair); err != nil {
@@ -149,17 +147,65 @@ func (l *legJSON) UnmarshalJSON(text []byte) error {
 // ErrRecord says that a record is not as records have to be.
 var ErrRecord = errors.New("not a sound record")
 
-// Encode returns the record as one line of JSON in its only spelling, which Hash is of.
+// Encode returns the record as one line of JSON in its only spelling, which Hash is of. It is written by hand
+// because a block may credit a million accounts, and each record is written three times.
 func (r *Record) Encode() ([]byte, error) {
-	out := recordJSON{Seq: r.Seq, Previous: r.Previous, Key: r.Key, Kind: r.Kind, Time: r.Time.UnixMilli(), By: r.By, Sets: r.Sets}
-	for _, l := range r.Legs {
-		out.Legs = append(out.Legs, legJSON(l))
+	out := make([]byte, 0, 256+64*len(r.Legs)+256*len(r.Sets))
+	out = strconv.AppendUint(append(out, `{"seq":`...), r.Seq, 10)
+	out = append(append(append(out, `,"previous":"`...), r.Previous.String()...), '"')
+	var faults []error
+	text := func(name, value string) {
+		out = append(out, name...)
+		var err error
+		if out, err = appendText(out, value); err != nil {
+			faults = append(faults, err)
+		}
 	}
-	text, err := json.Marshal(out)
-	if err != nil {
+	text(`,"key":`, r.Key)
+	text(`,"kind":`, string(r.Kind))
+	out = strconv.AppendInt(append(out, `,"time":`...), r.Time.UnixMilli(), 10)
+	text(`,"by":`, r.By)
+	for i, l := range r.Legs {
+		before := `,[`
+		if i == 0 {
+			before = `,"legs":[[`
+		}
+		text(before, string(l.Account))
+		out = append(strconv.AppendInt(append(out, ','), l.Amount, 10), ']')
+	}
+	if len(r.Legs) > 0 {
+		out = append(out, ']')
+	}
+	for i, s := range r.Sets {
+		before := `,{"t":`
+		if i == 0 {
+			before = `,"sets":[{"t":`
+		}
+		text(before, s.Table)
+		text(`,"f":`, s.Field)
+		if s.Value != "" {
+			text(`,"v":`, s.Value)
+		}
+		out = append(out, '}')
+	}
+	if len(r.Sets) > 0 {
+		out = append(out, ']')
+	}
+	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("record %s: %w", r.Key, err)
 	}
-	return text, nil
+	return append(out, '}'), nil
+}
+
+// appendText appends a text in quotes, as encoding/json has it.
+func appendText(out []byte, text string) ([]byte, error) {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(text)
+			return append(out, quoted...), err
+		}
+	}
+	return append(append(append(out, '"'), text...), '"'), nil
 }
 
 // Decode reads a record that Encode has written, and fails with ErrRecord if it is not sound.

@@ -60,3 +60,23 @@ func TestHashesAreText(t *testing.T) {
 		t.Errorf("since is %v, want %s", got["since"], want)
 	}
 }
+
+// TestRecordSpelling keeps the text that hashes are of as it is.
+func TestRecordSpelling(t *testing.T) {
+	r := &Record{
+		Seq: 7, Key: "k<\"\u2028é", Kind: KindCredit, Time: time.UnixMilli(5).UTC(), By: "gw1",
+		Legs: []Leg{{Rewards, -5}, {Miner("alice"), 5}}, Sets: []Set{{TableBlocks, "ab", `{"a":1}`}, {TablePool, PoolPaused, ""}},
+	}
+	got, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"seq":7,"previous":"0000000000000000000000000000000000000000000000000000000000000000","key":"k\u003c\"\u2028é","kind":"credit","time":5,"by":"gw1",` +
+		`"legs":[["rewards",-5],["miner:alice",5]],"sets":[{"t":"blocks","f":"ab","v":"{\"a\":1}"},{"t":"pool","f":"paused"}]}`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if _, err := Decode(got); err != nil {
+		t.Error(err)
+	}
+}

@@ -91,6 +91,8 @@ type Settler struct {
 	// looked at on without trouble.
 	released map[chainhash.Hash]bool
 	looked   Place
+	// found are the found blocks as they were last read, newest first.
+	found    []shares.Block
 	lookedAt time.Time
 	// waited is when somebody last was to be paid and had to wait.
 	waited time.Time
