@@ -1,8 +1,8 @@
 package payouts
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -87,6 +87,45 @@ func (s *Settler) settlements(ctx context.Context, tip Place) error {
 		s.note(ctx, NotesSettlements, settlementField(id), note)
 	}
 	s.watch.sweep()
+	return s.finals(ctx, tip, statuses)
+}
+
+// finals sends again what was final and has left the best chain all the same. It confirms again, because
+// nothing else spends its inputs; nothing is booked.
+func (s *Settler) finals(ctx context.Context, tip Place, statuses map[string]Status) error {
+	if s.final == tip {
+		return nil
+	}
+	for name, status := range statuses {
+		if status.State != Final || status.Version == 0 || tip.Height-status.Height > s.conflictDepth() {
+			continue
+		}
+		hash, err := chainhash.NewHashFromStr(status.Block)
+		if err != nil {
+			return fmt.Errorf("settlement %s: %w", name, err)
+		}
+		standing, err := s.cfg.Chain.Standing(ctx, *hash)
+		if err != nil {
+			return err
+		}
+		note := ""
+		if standing.Known && !standing.Best {
+			id, err := strconv.ParseUint(name, 10, 64)
+			if err != nil {
+				return fmt.Errorf("settlement %q: %w", name, err)
+			}
+			st, err := load(ctx, s.cfg.Store, id)
+			if err != nil {
+				return err
+			}
+			note = fmt.Sprintf("block %s, in which it was final, has left the best chain: it is sent again", status.Block)
+			if err := s.cfg.Network.Broadcast(ctx, st.versions[status.Version-1].Raw); err != nil {
+				note += ": " + err.Error()
+			}
+		}
+		s.note(ctx, NotesSettlements, name, note)
+	}
+	s.final = tip
 	return nil
 }
 
@@ -104,43 +143,58 @@ func (s *Settler) settle(ctx context.Context, tip Place, id uint64) error {
 		if st, err = load(ctx, s.cfg.Store, id); err != nil || st.status == before || !st.status.State.Open() {
 			return err
 		}
+		if before.State == Confirmed && st.status.State == Published {
+			return nil // the chain has moved on since tip: what it says now is for the next look
+		}
 	}
 }
 
 // step makes one step: at most one record. What a settlement waits for is an error.
 func (s *Settler) step(ctx context.Context, tip Place, st *settlement) error {
 	if st.status.State == Confirmed {
-		return s.confirmed(ctx, st)
+		return s.confirmed(ctx, tip, st)
 	}
-	spent, err := s.watch.find(ctx, tip, st.plan.Height, st.inputs())
+	spent, err := s.watch.find(ctx, tip, &st.plan, st.inputs())
 	if err != nil {
 		return err
 	}
-	if done, err := s.seen(ctx, st, spent); done || err != nil {
+	done, wait, err := s.seen(ctx, st, spent)
+	if done || err != nil {
 		return err
 	}
+	if err := s.send(ctx, tip, st); err != nil {
+		return errors.Join(wait, err)
+	}
+	return wait
+}
+
+// send seals and publishes, as far as nobody has paused that.
+func (s *Settler) send(ctx context.Context, tip Place, st *settlement) error {
 	why, err := s.paused(ctx)
 	switch {
 	case err != nil:
 		return err
-	case st.status.State == Published:
-		// What is out stays out, paused or not.
-		if err := s.publish(ctx, st); err != nil {
-			return err
-		}
-		return s.bump(ctx, tip, st)
-	case why != "":
+	case why != "" && !st.status.Sent:
 		return fmt.Errorf("payouts are paused: %s", why)
 	case st.status.State == Planned:
 		return s.seal(ctx, st)
-	default:
-		return s.publish(ctx, st)
 	}
+	// What is out stays out, paused or not.
+	err = s.publish(ctx, st)
+	var refused *RefusedError
+	if err != nil && !errors.As(err, &refused) || why != "" {
+		return err
+	}
+	// One that nodes refuse may pay too little by now.
+	if bumped := s.bump(ctx, tip, st); bumped != nil {
+		return errors.Join(err, bumped)
+	}
+	return err
 }
 
 // seen acts on what blocks say of a settlement's inputs: a version of it is in one, or something else has
-// spent them.
-func (s *Settler) seen(ctx context.Context, st *settlement, spent map[wire.OutPoint]spend) (bool, error) {
+// spent them. It reports whether that was all there is to do; wait says what a conflict waits for.
+func (s *Settler) seen(ctx context.Context, st *settlement, spent map[wire.OutPoint]spend) (done bool, wait, err error) {
 	foreign := make(map[wire.OutPoint]spend)
 	for _, at := range slices.SortedFunc(maps.Keys(spent), compareOutPoints) {
 		by := spent[at]
@@ -152,119 +206,12 @@ func (s *Settler) seen(ctx context.Context, st *settlement, spent map[wire.OutPo
 		next := st.status
 		next.State, next.Version, next.Block, next.Height = Confirmed, i+1, by.block.Hash.String(), by.block.Height
 		next.Confirms++
-		return true, s.record(ctx, st.id, next, next.Confirms, Entry{Kind: KindConfirm})
-	}
-	if len(foreign) == 0 {
-		return false, nil
+		return true, nil, s.record(ctx, st.id, next, next.Confirms, Entry{Kind: KindConfirm})
 	}
 	if done, err := s.adopt(ctx, st, foreign); done || err != nil {
-		return true, err
+		return true, nil, err
 	}
 	return s.conflict(ctx, st, foreign)
-}
-
-// adopt looks whether what has spent a settlement's inputs pays its payees all the same: an offline signer
-// may have sent what was to be brought back here. That is sealed then. What pays them in another way is an
-// operator's to judge: returning the debits would pay them twice.
-func (s *Settler) adopt(ctx context.Context, st *settlement, foreign map[wire.OutPoint]spend) (bool, error) {
-	draft, err := st.plan.Draft()
-	if err != nil {
-		return false, err
-	}
-	for _, at := range slices.SortedFunc(maps.Keys(foreign), compareOutPoints) {
-		by := foreign[at]
-		block, err := s.cfg.Chain.Block(ctx, by.block.Hash)
-		if err != nil {
-			return false, err
-		}
-		i := slices.IndexFunc(block.Transactions, func(tx *wire.MsgTx) bool { return tx.TxHash() == by.by })
-		switch {
-		case i < 0:
-			return false, fmt.Errorf("block %s has no transaction %s: %w", by.block.Hash, by.by, ErrRecord)
-		case by.by == draft.Tx.TxHash() && len(st.versions) == 0:
-			return true, s.Seal(ctx, st.id, draft, block.Transactions[i])
-		case st.plan.paidBy(block.Transactions[i]):
-			return false, fmt.Errorf("%s in block %s pays the payees of this settlement, but was not sealed here: nothing more is done with it before an operator has looked; see the runbook", by.by, by.block.Hash)
-		}
-	}
-	return false, nil
-}
-
-// paidBy reports whether a transaction pays all payees of a plan what it says.
-func (p *Plan) paidBy(tx *wire.MsgTx) bool {
-	for i := range p.Payees {
-		paid := slices.ContainsFunc(tx.TxOut, func(out *wire.TxOut) bool {
-			return out.Value == p.Payees[i].Output && bytes.Equal(out.PkScript, p.Payees[i].Script)
-		})
-		if !paid {
-			return false
-		}
-	}
-	return true
-}
-
-// conflict deals with a settlement some of whose inputs are spent by something else. It is dead once each
-// version, or the plan if there is none, has an input that is spent so deep that this is final: then the
-// debits go back, once.
-func (s *Settler) conflict(ctx context.Context, st *settlement, foreign map[wire.OutPoint]spend) (bool, error) {
-	sets := make([][]Input, 0, len(st.versions)+1)
-	for i := range st.versions {
-		sets = append(sets, st.versions[i].Inputs)
-	}
-	if len(sets) == 0 {
-		sets = append(sets, st.plan.Inputs)
-	}
-	final := make(map[wire.OutPoint]bool)
-	var one wire.OutPoint
-	for _, at := range slices.SortedFunc(maps.Keys(foreign), compareOutPoints) {
-		one = at
-		by := foreign[at]
-		standing, err := s.cfg.Chain.Standing(ctx, by.block.Hash)
-		if err != nil {
-			return false, err
-		}
-		final[at] = standing.Best && standing.Depth >= s.cfg.Final
-	}
-	for _, inputs := range sets {
-		dead := slices.ContainsFunc(inputs, func(in Input) bool { return final[wire.OutPoint(in.OutPoint)] })
-		if !dead {
-			return true, fmt.Errorf("coin %s was spent by %s, in block %s: the debits go back once that is %d deep", one, foreign[one].by, foreign[one].block.Hash, s.cfg.Final)
-		}
-	}
-	next := st.status
-	next.State, next.Why = Returned, fmt.Sprintf("coin %s was spent by %s", one, foreign[one].by)
-	changes := map[Account]int64{InFlight: -st.status.Flight, Fee: st.status.Flight - st.plan.Debits()}
-	for _, p := range st.plan.Payees {
-		for _, d := range p.Debits {
-			changes[Miner(d.Account)] += d.Amount
-		}
-	}
-	freed, err := s.free(ctx, st, func(at wire.OutPoint) bool { _, gone := foreign[at]; return gone })
-	if err != nil {
-		return true, err
-	}
-	return true, s.record(ctx, st.id, next, 0, Entry{Kind: KindReturn, Legs: legsOf(changes), Sets: freed})
-}
-
-// free makes the changes that free a settlement's coins, and forget those that are gone.
-func (s *Settler) free(ctx context.Context, st *settlement, gone func(wire.OutPoint) bool) ([]Set, error) {
-	var out []Set
-	for _, at := range st.inputs() {
-		name := at.String()
-		c, err := field[CoinState](ctx, s.cfg.Store, TableCoins, name)
-		if err != nil {
-			return nil, err
-		}
-		c.Reserved = 0
-		f := Set{Table: TableCoins, Field: name}
-		if !gone(at) && c.Known {
-			if f, err = coinSet(OutPoint(at), c); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, f)
-	}
-	return out, nil
 }
 
 // record posts what has become of a settlement. mark tells records of one kind apart; 0 if there is one.
@@ -281,7 +228,7 @@ func (s *Settler) record(ctx context.Context, id uint64, next Status, mark int, 
 }
 
 // confirmed looks whether a settlement's block is deep enough, or gone.
-func (s *Settler) confirmed(ctx context.Context, st *settlement) error {
+func (s *Settler) confirmed(ctx context.Context, tip Place, st *settlement) error {
 	block, err := chainhash.NewHashFromStr(st.status.Block)
 	if err != nil {
 		return fmt.Errorf("settlement %d: %w", st.id, err)
@@ -290,7 +237,7 @@ func (s *Settler) confirmed(ctx context.Context, st *settlement) error {
 	switch {
 	case err != nil:
 		return err
-	case standing.Known && !standing.Best:
+	case standing.Known && !standing.Best, !standing.Known && tip.Height >= st.status.Height+s.cfg.Final:
 		next := st.status
 		next.State, next.Version, next.Block, next.Height = Published, 0, "", 0
 		return s.record(ctx, st.id, next, next.Confirms, Entry{Kind: KindReopen})
@@ -312,12 +259,12 @@ func (s *Settler) finish(ctx context.Context, st *settlement) error {
 	for _, in := range v.Inputs {
 		spent[wire.OutPoint(in.OutPoint)] = true
 	}
-	sets, err := s.free(ctx, st, func(at wire.OutPoint) bool { return spent[at] })
+	sets, err := free(ctx, s.cfg.Store, st, func(at wire.OutPoint) bool { return spent[at] })
 	if err != nil {
 		return err
 	}
 	if v.Change != nil {
-		c, err := s.changeCoin(st.id, v)
+		c, err := s.changeCoin(ctx, st.id, v)
 		if err != nil {
 			return err
 		}
@@ -327,7 +274,7 @@ func (s *Settler) finish(ctx context.Context, st *settlement) error {
 }
 
 // changeCoin makes a version's change known as a coin.
-func (s *Settler) changeCoin(id uint64, v *Version) (Set, error) {
+func (s *Settler) changeCoin(ctx context.Context, id uint64, v *Version) (Set, error) {
 	tx, err := v.Transaction()
 	if err != nil {
 		return Set{}, err
@@ -335,6 +282,9 @@ func (s *Settler) changeCoin(id uint64, v *Version) (Set, error) {
 	for i, out := range tx.TxOut {
 		if out.Value == v.Change.Value && string(out.PkScript) == string(v.Change.Script) {
 			at := OutPoint(*wire.NewOutPoint(&v.TxID, uint32(i)))
+			if text, err := optional(s.cfg.Store.Field(ctx, TableCoins, wire.OutPoint(at).String())); err != nil || text != "" {
+				return Set{TableCoins, wire.OutPoint(at).String(), text}, err // as it is
+			}
 			return coinSet(at, CoinState{Value: out.Value, Script: out.PkScript, From: "settlement " + settlementField(id), Known: true})
 		}
 	}

@@ -35,6 +35,10 @@ type BlockState struct {
 	Direct int64 `json:"direct,omitempty"`
 	// Carry is what was taken from Carry to be divided with it, in satoshis.
 	Carry int64 `json:"carry,omitempty"`
+	// Terms are what it is divided by, from crediting on, or its round was paid by: they may change meanwhile.
+	Terms *Terms `json:"terms,omitempty"`
+	// Fees is what FPPS has counted as a block's fees, in satoshis, once a part of the round is paid.
+	Fees int64 `json:"fees,omitempty"`
 	// Parts is in how many parts it is credited, and Part how many are done.
 	Parts int `json:"parts,omitempty"`
 	Part  int `json:"part,omitempty"`

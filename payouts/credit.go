@@ -2,6 +2,7 @@ package payouts
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,13 +138,11 @@ func (s *Settler) divide(ctx context.Context, o *own) (*crediting, error) {
 			return nil, err
 		}
 	}
+	terms := s.terms(o, list)
+	c.next.Terms = &terms
 	weights, err := s.weights(ctx, o, list, c)
 	if err != nil {
 		return nil, err
-	}
-	terms := s.cfg.Terms
-	if list != nil { // what the coinbase was made by holds, also if the terms have changed since
-		terms.Fee, terms.Bonus = list.Fee, list.Bonus
 	}
 	d, err := terms.Divide(c.next.Reward, weights, o.Account)
 	if err != nil {
@@ -159,6 +158,22 @@ func (s *Settler) divide(ctx context.Context, o *own) (*crediting, error) {
 	c.next.Parts = max(1, (len(c.flows)+partLegs-1)/partLegs)
 	c.last, err = s.coins(ctx, o, block.Transactions[0])
 	return c, err
+}
+
+// terms returns what a block is divided by: what its first part has noted, what its coinbase was made by, and
+// else what is in force. A block whose round was paid per share is the reserve's.
+func (s *Settler) terms(o *own, list *List) Terms {
+	switch {
+	case o.state.Stage == BlockCrediting && o.state.Terms != nil:
+		return *o.state.Terms
+	case o.state.Accrued > 0:
+		return *o.state.Terms
+	}
+	t := s.cfg.Terms
+	if list != nil {
+		t.Fee, t.Bonus = list.Fee, list.Bonus
+	}
+	return t
 }
 
 // addCarry divides what was carried from earlier blocks too. The fee was taken from it then.
@@ -215,27 +230,37 @@ func (s *Settler) ours(script []byte) bool {
 
 // weights returns what a block's reward is divided by.
 func (s *Settler) weights(ctx context.Context, o *own, list *List, c *crediting) ([]shares.Credit, error) {
-	switch s.cfg.Terms.Scheme {
-	case PPLNS:
-		if list != nil && list.Total > 0 {
-			w, err := s.cfg.Ledger.WindowAt(ctx, list.End, list.Size)
-			return w.Credits, err
-		}
-		network, err := s.network(o)
-		if err != nil {
-			return nil, err
-		}
-		size := o.Found.Window
-		if most := size / shares.Weight(s.cfg.Terms.Multiple); network < most {
-			size = network * shares.Weight(s.cfg.Terms.Multiple)
-		}
-		w, err := s.cfg.Ledger.Window(ctx, o.Hash, size)
-		return w.Credits, err
-	case PROP:
-		return s.rounds(ctx, o, c)
-	default:
+	var credits []shares.Credit
+	var err error
+	switch scheme := c.next.Terms.Scheme; {
+	case scheme == PPLNS:
+		credits, err = s.window(ctx, o, list, c.next.Terms.Multiple)
+	case scheme == PROP && o.state.Merged == "": // else its round was divided with another block's while it was void
+		credits, err = s.rounds(ctx, o, c)
+	}
+	if errors.Is(err, shares.ErrFolded) && o.state.Turn > 0 {
+		// It was taken for lost, and who had worked for it is not known any more: it is carried.
 		return nil, nil
 	}
+	return credits, err
+}
+
+// window returns the window that a block is divided by.
+func (s *Settler) window(ctx context.Context, o *own, list *List, multiple int64) ([]shares.Credit, error) {
+	if list != nil && list.Total > 0 {
+		w, err := s.cfg.Ledger.WindowAt(ctx, list.End, list.Size)
+		return w.Credits, err
+	}
+	network, err := s.network(o)
+	if err != nil {
+		return nil, err
+	}
+	size := o.Found.Window
+	if most := size / shares.Weight(multiple); network < most {
+		size = network * shares.Weight(multiple)
+	}
+	w, err := s.cfg.Ledger.Window(ctx, o.Hash, size)
+	return w.Credits, err
 }
 
 // network returns the weight of one block when a block was found.
@@ -289,7 +314,7 @@ func (s *Settler) merged(ctx context.Context, o *own) ([]*own, error) {
 	return slices.DeleteFunc(voids, func(v *own) bool { return v.state.Merged != with || v.state.Height > o.Height }), err
 }
 
-// flows joins what accounts are credited with what they were paid directly, by account.
+// flows joins what accounts are credited with what they were paid directly.
 func flows(claims, direct []Credit) []flow {
 	out := make([]flow, 0, len(claims))
 	paid := make(map[string]int64, len(direct))
@@ -303,7 +328,17 @@ func flows(claims, direct []Credit) []flow {
 	for account, amount := range paid {
 		out = append(out, flow{account, 0, amount})
 	}
-	slices.SortFunc(out, func(a, b flow) int { return strings.Compare(a.account, b.account) })
+	// Who was paid more than this block is worth to him comes first, all in the first part: what he is debited
+	// is there to be credited to others then.
+	debited := func(f flow) int {
+		if f.claim < f.direct {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(out, func(a, b flow) int {
+		return cmp.Or(cmp.Compare(debited(a), debited(b)), strings.Compare(a.account, b.account))
+	})
 	return out
 }
 
@@ -351,7 +386,11 @@ func (s *Settler) accrue(ctx context.Context, o *own) error {
 	if err != nil {
 		return err
 	}
-	credits, _, err := s.cfg.Terms.Accrue(round.Credits, network, s.subsidy(o.Height), s.averageFees(o))
+	if o.state.Terms == nil {
+		terms := s.cfg.Terms
+		o.state.Terms, o.state.Fees = &terms, s.averageFees(o)
+	}
+	credits, _, err := o.state.Terms.Accrue(round.Credits, network, s.subsidy(o.Height), o.state.Fees)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,8 @@ func (s *Settler) blocks(ctx context.Context, tip Place) error {
 	}
 	credited := 0
 	for i := len(found) - 1; i >= 0; i-- {
-		if states[found[i].Hash.String()].Stage == BlockCredited {
+		st := states[found[i].Hash.String()]
+		if st.Stage == BlockCredited && (st.Terms == nil || !st.Terms.PerShare() || st.AccruedAll) {
 			if credited++; credited > watchCredited {
 				found = slices.Delete(found, i, i+1)
 			}
@@ -103,11 +104,33 @@ func (s *Settler) block(ctx context.Context, tip Place, o *own) error {
 	if o.standing, err = s.cfg.Chain.Standing(ctx, o.Hash); err != nil {
 		return err
 	}
-	if o.state.Stage == BlockFound && s.cfg.Terms.PerShare() && !o.state.AccruedAll {
-		if err := s.accrue(ctx, o); err != nil {
-			return err
-		}
+	unpaid := s.perShare(ctx, o)
+	if unpaid != nil && stops(unpaid) {
+		return unpaid
 	}
+	if err := s.follow(ctx, tip, o); err != nil {
+		return err
+	}
+	if unpaid != nil { // what it paid itself may be what was missing
+		unpaid = s.perShare(ctx, o)
+	}
+	return unpaid
+}
+
+// perShare pays a block's round per share, if that is what was promised when it was found, and not done.
+func (s *Settler) perShare(ctx context.Context, o *own) error {
+	terms := o.state.Terms
+	if terms == nil && o.state.Stage == BlockFound {
+		terms = &s.cfg.Terms
+	}
+	if terms == nil || !terms.PerShare() || o.state.AccruedAll {
+		return nil
+	}
+	return s.accrue(ctx, o)
+}
+
+// follow brings one block as far as the chain lets it be.
+func (s *Settler) follow(ctx context.Context, tip Place, o *own) error {
 	off := o.standing.Known && !o.standing.Best
 	deep := o.standing.Best && o.standing.Depth >= s.cfg.Maturity
 	switch {
@@ -220,7 +243,7 @@ func (s *Settler) release(ctx context.Context, found []shares.Block, states map[
 		hash := found[i].Hash
 		st := states[hash.String()]
 		void := st.Stage == BlockVoid && (st.Merged != "" || s.cfg.Terms.Scheme != PROP)
-		if s.released[hash] || st.Stage != BlockCredited && !void {
+		if found[i].Released || s.released[hash] || st.Stage != BlockCredited && !void {
 			continue
 		}
 		if err := s.cfg.Ledger.Release(ctx, s.lease, hash); err != nil {

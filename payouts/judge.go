@@ -45,7 +45,7 @@ func (s judge) judge(r *Record) error {
 		return s.judgePlan(r, legs)
 	case KindSeal:
 		return s.judgeSeal(r, legs)
-	case KindFinal, KindReturn:
+	case KindFinal, KindReturn, KindSettle:
 		return s.judgeEnd(r, legs)
 	case KindApprove, KindPublish, KindConfirm, KindReopen:
 		if len(r.Legs) > 0 {
@@ -196,6 +196,8 @@ func stateFollows(last, next State, kind Kind) bool {
 		return last == Confirmed && next == Published
 	case KindFinal:
 		return last == Confirmed && next == Final
+	case KindSettle:
+		return last.Open() && last != Confirmed && next == Final
 	default:
 		return last.Open() && last != Confirmed && next == Returned
 	}
@@ -356,6 +358,15 @@ func (s judge) judgeEnd(r *Record, legs map[Account]int64) error {
 	if legs[InFlight] != -last.Flight {
 		return fault(r, "%d sat were in flight, and %d sat are taken from there", last.Flight, -legs[InFlight])
 	}
+	if err := s.judgeFreed(r, plan.ID); err != nil {
+		return err
+	}
+	if r.Kind == KindSettle {
+		if legs[Paid] != plan.Outputs() || legs[TxFees] != last.Flight-plan.Outputs() {
+			return fault(r, "settlement %d does not pay what it was to", plan.ID)
+		}
+		return nil
+	}
 	if r.Kind == KindFinal {
 		if next.Version < 1 || next.Version > last.Versions {
 			return fault(r, "version %d of settlement %d was never sealed", next.Version, plan.ID)
@@ -387,6 +398,30 @@ func (s judge) judgeEnd(r *Record, legs map[Account]int64) error {
 	}
 	if back != last.Flight-plan.Debits() {
 		return fault(r, "the pool does not get back what it had set aside")
+	}
+	return nil
+}
+
+// judgeFreed checks that a record changes nothing of coins that are reserved for another settlement.
+func (s judge) judgeFreed(r *Record, id uint64) error {
+	for _, f := range r.Sets {
+		if f.Table != TableCoins {
+			continue
+		}
+		text, err := s.look(TableCoins, f.Field)
+		if err != nil {
+			return err
+		}
+		if text == "" || text == f.Value {
+			continue
+		}
+		c, err := unmarshal[CoinState](Set{TableCoins, f.Field, text})
+		if err != nil {
+			return fault(r, "%s", err)
+		}
+		if c.Reserved != 0 && c.Reserved != id {
+			return fault(r, "%s is reserved for settlement %d", f.Field, c.Reserved)
+		}
 	}
 	return nil
 }

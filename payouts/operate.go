@@ -2,19 +2,20 @@ package payouts
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // Operator posts what an operator decides, beside a worker or without one.
 type Operator struct {
 	store  Store
 	keeper *Keeper
-	now    func() time.Time
 }
 
 // NewOperator makes an Operator of a Keeper's configuration, whose Journal is the store.
@@ -24,7 +25,7 @@ func NewOperator(store Store, cfg KeeperConfig) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{store: store, keeper: keeper, now: cfg.Now}, nil
+	return &Operator{store: store, keeper: keeper}, nil
 }
 
 // attempts is how often a decision is made anew because the worker posted something meanwhile.
@@ -33,6 +34,7 @@ const attempts = 20
 // post posts what decide returns, and decides anew if somebody else has posted meanwhile.
 func (o *Operator) post(ctx context.Context, decide func() (Entry, error)) error {
 	var err error
+	once := ""
 	for range attempts {
 		var head Head
 		if head, err = o.keeper.Sync(ctx); err != nil {
@@ -43,7 +45,10 @@ func (o *Operator) post(ctx context.Context, decide func() (Entry, error)) error
 			return err
 		}
 		if e.Key == unique {
-			e.Key = fmt.Sprintf("%s:%d:%d", e.Kind, head.Seq+1, o.now().UnixMilli())
+			if once == "" {
+				once = fmt.Sprintf("%s:%s", e.Kind, rand.Text())
+			}
+			e.Key = once
 		}
 		if _, err = o.keeper.Post(ctx, 0, head, e); err == nil {
 			return nil
@@ -52,8 +57,17 @@ func (o *Operator) post(ctx context.Context, decide func() (Entry, error)) error
 		if r, posted := o.store.Posted(ctx, e.Key); posted == nil && r.By == o.keeper.cfg.By {
 			return nil
 		}
-		if !errors.Is(err, ErrMoved) {
-			return err
+		var refused error
+		for _, f := range []error{ErrRecord, ErrOverdrawn, ErrAmount, shares.ErrForeign} {
+			if errors.Is(err, f) {
+				refused = err
+			}
+		}
+		switch {
+		case refused != nil:
+			return refused
+		case !errors.Is(err, ErrMoved):
+			return fmt.Errorf("record %s may be posted or not: look before you do it again: %w", e.Key, err)
 		}
 	}
 	return err
@@ -144,6 +158,20 @@ func (o *Operator) AddCoin(ctx context.Context, at wire.OutPoint, coin Unspent) 
 		}
 		f, err := coinSet(OutPoint(at), CoinState{Value: coin.Value, Script: coin.Script, From: "operator", Known: true})
 		return Entry{Key: unique, Kind: KindCoin, Sets: []Set{f}}, err
+	})
+}
+
+// DropCoin says that a coin was spent by the operator, or never was the pool's.
+func (o *Operator) DropCoin(ctx context.Context, at wire.OutPoint) error {
+	return o.post(ctx, func() (Entry, error) {
+		c, err := field[CoinState](ctx, o.store, TableCoins, at.String())
+		if err != nil {
+			return Entry{}, err
+		}
+		if c.Reserved != 0 {
+			return Entry{}, fmt.Errorf("coin %s is reserved for settlement %d: that goes on, or ends, by itself", at, c.Reserved)
+		}
+		return Entry{Key: unique, Kind: KindCoin, Sets: []Set{{Table: TableCoins, Field: at.String()}}}, nil
 	})
 }
 

@@ -3,6 +3,7 @@ package payouts
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -48,10 +49,26 @@ func NewOwing(cfg OwingConfig) (*Owing, error) {
 // what blocks pay of it that were found and are not credited yet. If the block is the pool's own and not in
 // the ledger yet it is nothing: what that has paid is not known.
 func (o *Owing) Owed(ctx context.Context, previous chainhash.Hash) ([]Credit, error) {
-	credits, err := o.credits(ctx)
-	if err != nil || len(credits) == 0 {
-		return nil, err
+	for range attempts {
+		credits, head, err := o.credits(ctx)
+		if err != nil || len(credits) == 0 {
+			return nil, err
+		}
+		out, err := o.owed(ctx, previous, credits)
+		if err != nil {
+			return nil, err
+		}
+		// What a block pays is either owed still or promised: that holds at one moment.
+		now, err := o.cfg.Store.Head(ctx)
+		if err != nil || now == head {
+			return out, err
+		}
 	}
+	return nil, fmt.Errorf("what is owed: %w", ErrMoved)
+}
+
+// owed is Owed of credits as they are at one moment.
+func (o *Owing) owed(ctx context.Context, previous chainhash.Hash, credits []Credit) ([]Credit, error) {
 	found, err := o.cfg.Ledger.Blocks(ctx, allBlocks)
 	if err != nil {
 		return nil, err
@@ -59,17 +76,9 @@ func (o *Owing) Owed(ctx context.Context, previous chainhash.Hash) ([]Credit, er
 	if ours, err := o.unrecorded(ctx, found, previous); err != nil || ours {
 		return nil, err
 	}
-	states, err := table[BlockState](ctx, o.cfg.Store, TableBlocks)
+	promised, err := promises(ctx, o.cfg.Store, o.cfg.Lists, found)
 	if err != nil {
 		return nil, err
-	}
-	promised := make(map[string]int64)
-	for i := range found {
-		if st := states[found[i].Hash.String()].Stage; st == "" || st == BlockFound || st == BlockCrediting {
-			if err := o.promise(ctx, found[i].PreviousBlock, promised); err != nil {
-				return nil, err
-			}
-		}
 	}
 	out := make([]Credit, 0, len(credits))
 	for _, c := range credits {
@@ -81,20 +90,20 @@ func (o *Owing) Owed(ctx context.Context, previous chainhash.Hash) ([]Credit, er
 }
 
 // credits returns what accounts are owed. It reads all balances once for each state of the journal.
-func (o *Owing) credits(ctx context.Context) ([]Credit, error) {
+func (o *Owing) credits(ctx context.Context) ([]Credit, Head, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	head, err := o.cfg.Store.Head(ctx)
 	if err != nil {
-		return nil, err
+		return nil, head, err
 	}
 	if o.known && head == o.head {
-		return o.credit, nil
+		return o.credit, head, nil
 	}
 	balances := make(map[string]int64)
 	for l, err := range o.cfg.Store.Balances(ctx) {
 		if err != nil {
-			return nil, err
+			return nil, head, err
 		}
 		if name, miner := l.Account.Miner(); miner && l.Amount >= o.cfg.Minimum {
 			balances[name] = l.Amount
@@ -106,7 +115,7 @@ func (o *Owing) credits(ctx context.Context) ([]Credit, error) {
 	}
 	slices.SortFunc(credits, func(a, b Credit) int { return strings.Compare(a.Account, b.Account) })
 	o.head, o.known, o.credit = head, true, credits
-	return credits, nil
+	return credits, head, nil
 }
 
 // unrecorded reports whether a block is the pool's and the ledger does not have it.
@@ -128,21 +137,51 @@ func (o *Owing) unrecorded(ctx context.Context, found []shares.Block, hash chain
 	return false, nil
 }
 
-// promise adds up what blocks on a block may pay of what accounts are owed.
-func (o *Owing) promise(ctx context.Context, previous chainhash.Hash, promised map[string]int64) error {
-	text, err := o.cfg.Lists.List(ctx, previous)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
+// promises returns what blocks that are not credited yet may pay of what accounts are owed, by account: such
+// a block pays by the list of the block before it, or of the one before that.
+func promises(ctx context.Context, store Store, lists ListStore, found []shares.Block) (map[string]int64, error) {
+	states, err := table[BlockState](ctx, store, TableBlocks)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	list, err := DecodeList(text)
-	if err != nil {
-		return err
+	out := make(map[string]int64)
+	for i := range found {
+		name := found[i].Hash.String()
+		st := states[name]
+		if st.Stage != "" && st.Stage != BlockFound && st.Stage != BlockCrediting {
+			continue
+		}
+		most := make(map[string]int64)
+		add := func(text []byte) error {
+			list, err := DecodeList(text)
+			if err != nil {
+				return err
+			}
+			for _, p := range list.Payees {
+				most[p.Account] = max(most[p.Account], p.Carry)
+			}
+			return nil
+		}
+		for n := 1; n <= st.Lists && err == nil; n++ {
+			var text string
+			if text, err = store.Field(ctx, TableLists, fmt.Sprintf("%s/%d", name, n)); err == nil {
+				err = add([]byte(text))
+			}
+		}
+		if st.Stage == "" {
+			var text []byte
+			if text, err = lists.List(ctx, found[i].PreviousBlock); err == nil {
+				err = add(text)
+			} else if errors.Is(err, ErrNotFound) {
+				err = nil
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		for account, amount := range most {
+			out[account] += amount
+		}
 	}
-	for _, p := range list.Payees {
-		promised[p.Account] += p.Carry
-	}
-	return nil
+	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 )
 
@@ -19,6 +20,9 @@ var ErrInsolvent = errors.New("the wallet has less than the accounts are owed")
 // waitAgain is after how many looks who had to wait is planned for again: a wallet with many coins takes
 // its time to list them.
 const waitAgain = 12
+
+// ErrStrange says that a coin was spent by something that the journal does not know.
+var ErrStrange = errors.New("a coin of the pool's was spent elsewhere")
 
 // Outlook is what paying would do now, or why nobody is paid.
 type Outlook struct {
@@ -82,6 +86,10 @@ func (s *Settler) due(ctx context.Context, now time.Time) (bool, error) {
 			return false, fmt.Errorf("when payouts were planned last: %w", err)
 		}
 	}
+	if last.After(now) {
+		last = now // the clock was ahead
+		s.note(ctx, NotesWorker, "planned", now.UTC().Format(time.RFC3339))
+	}
 	next := s.cfg.Schedule.Next(last, now)
 	switch {
 	case next.IsZero():
@@ -137,8 +145,11 @@ func (s *Settler) Outlook(ctx context.Context) (Outlook, error) {
 		return out, err
 	}
 	out.Coins = total(purse.free)
-	if have := out.Coins + purse.reserved; have < out.Owed+purse.flight {
-		out.Wait = fmt.Errorf("%w: it has %d sat, and %d sat are owed or in flight: coins were spent outside, or what the journal says is not the latest", ErrInsolvent, have, out.Owed+purse.flight)
+	if out.Wait = purse.strange; out.Wait != nil {
+		return out, nil //nolint:nilerr // it is in what is returned
+	}
+	if have, need := out.Coins+purse.reserved, out.Owed+purse.flight+purse.carried; have < need {
+		out.Wait = fmt.Errorf("%w: it has %d sat, and %d sat are owed, carried or in flight: coins were spent outside, have another address, or what the journal says is not the latest", ErrInsolvent, have, need)
 		return out, nil
 	}
 	payees := s.cfg.Policy.Choose(owed)
@@ -180,9 +191,16 @@ func (s *Settler) owed(ctx context.Context, out *Outlook) ([]Owed, error) {
 			balances[name] = l.Amount
 		}
 	}
+	promised, err := s.promised(ctx)
+	if err != nil {
+		return nil, err
+	}
 	owed := make([]Owed, 0, len(balances))
 	for account, balance := range balances {
 		out.Owed += balance
+		if balance -= promised[account]; balance <= 0 {
+			continue
+		}
 		script, err := s.cfg.Script(account)
 		if err != nil {
 			if out.Unpayable == nil {
@@ -201,12 +219,26 @@ func (s *Settler) owed(ctx context.Context, out *Outlook) ([]Owed, error) {
 	return owed, nil
 }
 
+// promised returns what coinbases of blocks that are not credited yet may have paid of what is owed.
+func (s *Settler) promised(ctx context.Context) (map[string]int64, error) {
+	if s.cfg.Lists == nil {
+		return nil, nil
+	}
+	found, err := s.cfg.Ledger.Blocks(ctx, recentBlocks)
+	if err != nil {
+		return nil, err
+	}
+	return promises(ctx, s.cfg.Store, s.cfg.Lists, found)
+}
+
 // purse is what there is to pay with.
 type purse struct {
 	free []Coin
-	// reserved is what open settlements' inputs hold, flight what they have in flight, and pool what the
-	// pool has for fees, in satoshis.
-	reserved, flight, pool int64
+	// reserved is what open settlements' inputs hold, flight what they have in flight, carried what belongs to
+	// accounts and is on none, and pool what the pool has for fees, in satoshis.
+	reserved, flight, carried, pool int64
+	// strange says that a coin was spent by something that the journal does not know; nil if none was.
+	strange error
 	// next is the id of the next settlement.
 	next uint64
 }
@@ -214,11 +246,14 @@ type purse struct {
 // purse reads what there is to pay with.
 func (s *Settler) purse(ctx context.Context) (purse, error) {
 	p := purse{next: 1}
+	if s.cfg.Wallet == nil {
+		return p, errors.New("there is no wallet")
+	}
 	coins, err := table[CoinState](ctx, s.cfg.Store, TableCoins)
 	if err != nil {
 		return p, err
 	}
-	reserved := make(map[wire.OutPoint]bool)
+	taken := make(map[wire.OutPoint]bool)
 	var known []Coin
 	for _, name := range slices.Sorted(maps.Keys(coins)) {
 		var at OutPoint
@@ -227,38 +262,89 @@ func (s *Settler) purse(ctx context.Context) (purse, error) {
 		}
 		c := coins[name]
 		if c.Reserved != 0 {
-			reserved[wire.OutPoint(at)] = true
+			taken[wire.OutPoint(at)] = true
 			p.reserved += c.Value
 			continue
 		}
 		known = append(known, Coin{OutPoint: wire.OutPoint(at), Value: c.Value, Script: c.Script})
 	}
+	own, err := s.openSettlements(ctx, &p)
+	if err != nil {
+		return p, err
+	}
 	all, err := s.cfg.Wallet.Coins(ctx, known)
 	if err != nil {
 		return p, fmt.Errorf("wallet: %w", err)
 	}
-	p.free = slices.DeleteFunc(all, func(c Coin) bool { return reserved[c.OutPoint] })
-	statuses, err := table[Status](ctx, s.cfg.Store, TableSettlements)
-	if err != nil {
+	// Change of what is not final is not spent: a reorganisation, or another version, could take it away.
+	p.free = slices.DeleteFunc(slices.Clone(all), func(c Coin) bool { return taken[c.OutPoint] || own[c.OutPoint.Hash] })
+	if p.strange, err = s.strange(ctx, known, all); err != nil {
 		return p, err
 	}
+	for account, sum := range map[Account]*int64{Fee: &p.pool, Pool: &p.pool, Carry: &p.carried, Crediting: &p.carried} {
+		amount, err := s.cfg.Store.Balance(ctx, account)
+		if err != nil {
+			return p, err
+		}
+		*sum += amount
+	}
+	return p, nil
+}
+
+// openSettlements adds to p what open settlements have in flight, and returns the txids of what they may be.
+func (s *Settler) openSettlements(ctx context.Context, p *purse) (map[chainhash.Hash]bool, error) {
+	statuses, err := table[Status](ctx, s.cfg.Store, TableSettlements)
+	if err != nil {
+		return nil, err
+	}
+	own := make(map[chainhash.Hash]bool)
 	for name, st := range statuses {
 		id, err := strconv.ParseUint(name, 10, 64)
 		if err != nil {
-			return p, fmt.Errorf("settlement %q: %w", name, err)
+			return nil, fmt.Errorf("settlement %q: %w", name, err)
 		}
 		p.next = max(p.next, id+1)
-		if st.State.Open() {
-			p.flight += st.Flight
+		if !st.State.Open() {
+			continue
+		}
+		p.flight += st.Flight
+		full, err := load(ctx, s.cfg.Store, id)
+		if err != nil {
+			return nil, err
+		}
+		for i := range full.versions {
+			own[full.versions[i].TxID] = true
+		}
+		draft, err := full.plan.Draft()
+		if err != nil {
+			return nil, err
+		}
+		own[draft.Tx.TxHash()] = true
+	}
+	return own, nil
+}
+
+// strange returns an error if a coin that the journal takes for free was spent. Whoever did that, nothing is
+// planned before an operator has said that it is all right: the journal may be an older copy, that does not
+// know what was paid since.
+func (s *Settler) strange(ctx context.Context, known, spendable []Coin) (error, error) {
+	there := make(map[wire.OutPoint]bool, len(spendable))
+	for _, c := range spendable {
+		there[c.OutPoint] = true
+	}
+	for _, c := range known {
+		if there[c.OutPoint] {
+			continue
+		}
+		switch _, err := s.cfg.Network.Unspent(ctx, c.OutPoint); {
+		case errors.Is(err, ErrSpent):
+			return fmt.Errorf("%w: coin %s of %d sat is spent, and the journal does not know by what: if that is as it should be, say so with `gbtpool payouts coin %s --spent` and book it with `gbtpool payouts withdraw`; else the journal may be an older copy",
+				ErrStrange, c.OutPoint, c.Value, c.OutPoint), nil
+		case err != nil:
+			return nil, err
 		}
 	}
-	fee, err := s.cfg.Store.Balance(ctx, Fee)
-	if err != nil {
-		return p, err
-	}
-	pool, err := s.cfg.Store.Balance(ctx, Pool)
-	p.pool = fee + pool
-	return p, err
+	return nil, nil
 }
 
 func total(coins []Coin) int64 {

@@ -215,6 +215,7 @@ func TestConfirmationsUndone(t *testing.T) {
 		if st := p.status(); st.State != Published || st.Block != "" {
 			t.Fatalf("status %+v", st)
 		}
+		p.work()
 		if len(p.chain.mempool) != 1 {
 			t.Fatal("it was not sent again")
 		}
@@ -384,7 +385,7 @@ func TestOfflineSignerSends(t *testing.T) {
 		p.work()
 		st := p.status()
 		if changed {
-			p.waits(NotesSettlements, "1", "pays the payees")
+			p.waits(NotesSettlements, "1", "pays payees")
 			if !st.State.Open() {
 				t.Errorf("status %+v: it is an operator's to judge", st)
 			}

@@ -64,6 +64,8 @@ const (
 	KindReopen Kind = "reopen"
 	KindFinal  Kind = "final"
 	KindReturn Kind = "return"
+	// KindSettle says that an operator takes it for paid by a transaction that was not sealed here.
+	KindSettle Kind = "settle"
 	// What the operator books: money put in and taken out, or from one of the pool's accounts to another;
 	// coins made known; thresholds; payouts paused and resumed.
 	KindBook      Kind = "book"

@@ -73,15 +73,15 @@ const (
 
 // Terms are what a pool promises its miners.
 type Terms struct {
-	Scheme Scheme
+	Scheme Scheme `json:"scheme"`
 	// Multiple is PPLNS's N: how many network difficulties the window holds. Other schemes have no window,
 	// and do not look at it.
-	Multiple int64
+	Multiple int64 `json:"multiple,omitempty"`
 	// Fee is the pool's part, in basis points. It is rounded down to the satoshi.
-	Fee int64
+	Fee int64 `json:"fee"`
 	// Bonus is what of the rest goes to the finder of a block first, in basis points, rounded down too.
 	// Schemes have none that pay per share or give the finder everything anyway.
-	Bonus int64
+	Bonus int64 `json:"bonus,omitempty"`
 }
 
 // Check returns an error that matches ErrTerms, and says what to change, unless the terms make sense.

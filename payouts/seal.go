@@ -108,22 +108,31 @@ func (s *Settler) publish(ctx context.Context, st *settlement) error {
 
 // broadcast is publish for who has seen to the mirror.
 func (s *Settler) broadcast(ctx context.Context, st *settlement) error {
-	v := &st.versions[len(st.versions)-1]
-	if err := s.cfg.Network.Broadcast(ctx, v.Raw); err != nil {
-		return fmt.Errorf("version %d, %s: %w", v.Number, v.TxID, err)
+	var refusals []error
+	for i := len(st.versions) - 1; i >= 0; i-- { // an older one where the nodes cannot take a newer one
+		v := &st.versions[i]
+		err := s.cfg.Network.Broadcast(ctx, v.Raw)
+		var refused *RefusedError
+		switch {
+		case errors.As(err, &refused):
+			refusals = append(refusals, fmt.Errorf("version %d, %s: %w", v.Number, v.TxID, err))
+			continue
+		case err != nil:
+			return fmt.Errorf("version %d, %s: %w", v.Number, v.TxID, err)
+		case st.status.State != Sealed:
+			return nil
+		}
+		next := st.status
+		next.State, next.Sent = Published, true
+		return s.record(ctx, st.id, next, len(st.versions), Entry{Kind: KindPublish})
 	}
-	if st.status.State != Sealed {
-		return nil
-	}
-	next := st.status
-	next.State = Published
-	return s.record(ctx, st.id, next, v.Number, Entry{Kind: KindPublish})
+	return errors.Join(refusals...)
 }
 
 // bump replaces a version that takes too long by one that pays a higher fee.
 func (s *Settler) bump(ctx context.Context, tip Place, st *settlement) error {
 	last := &st.versions[len(st.versions)-1]
-	if s.cfg.BumpAfter == 0 || tip.Height < st.plan.Height+s.cfg.BumpAfter*int32(st.status.Versions) {
+	if s.cfg.Wallet == nil || s.cfg.BumpAfter == 0 || tip.Height < st.plan.Height+s.cfg.BumpAfter*int32(st.status.Versions) {
 		return nil
 	}
 	rate, wait := s.cfg.Policy.FeeRate(s.cfg.Network.FeeRate(ctx, s.cfg.FeeBlocks))
@@ -142,7 +151,14 @@ func (s *Settler) bump(ctx context.Context, tip Place, st *settlement) error {
 	if err != nil {
 		return fmt.Errorf("its fee cannot be raised: %w", err)
 	}
-	return s.sign(ctx, st, draft)
+	signed, err := s.cfg.Wallet.Sign(ctx, draft.Tx, draft.Coins())
+	if errors.Is(err, ErrOffline) {
+		return fmt.Errorf("it does not confirm, and whoever signs is offline: its fee of %d sat stays as it is", last.Fee)
+	}
+	if err != nil {
+		return fmt.Errorf("wallet: %w", err)
+	}
+	return s.Seal(ctx, st.id, draft, signed)
 }
 
 // Publish gives a sealed settlement's newest version to all nodes, for an operator. Where there is no mirror

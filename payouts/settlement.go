@@ -119,6 +119,8 @@ type Status struct {
 	State State `json:"state"`
 	// Approved says who approved it; empty if nobody has.
 	Approved string `json:"approved,omitempty"`
+	// Sent is true once a node has had a version of it.
+	Sent bool `json:"sent,omitempty"`
 	// Versions counts what was sealed.
 	Versions int `json:"versions,omitempty"`
 	// Version is the number of the version that was confirmed, and Block and Height where; while it is.

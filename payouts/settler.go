@@ -94,6 +94,8 @@ type Settler struct {
 	// found are the found blocks as they were last read, newest first.
 	found    []shares.Block
 	lookedAt time.Time
+	// final is the tip that final settlements were last looked at on.
+	final Place
 	// waited is when somebody last was to be paid and had to wait.
 	waited time.Time
 	// notes are what was noted last, so that only changes are written and logged.
@@ -150,6 +152,7 @@ func (s *Settler) tick(ctx context.Context) {
 	switch {
 	case errors.Is(err, shares.ErrFenced):
 		s.lease = shares.Lease{}
+		clear(s.notes) // the other one writes its own
 		if s.idle != "another" {
 			s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "another gateway does the payouts")
 		}

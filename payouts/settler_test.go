@@ -251,7 +251,12 @@ func TestCoinsSpentByHand(t *testing.T) {
 	if note := p.store.notes[NotesSettlements]["1"]; !strings.Contains(note, "was spent by") {
 		t.Errorf("note %q", note)
 	}
-	p.chain.mine(5)
+	p.chain.mine(98)
+	p.work()
+	if st := p.status(); st.State != Sealed {
+		t.Fatalf("status %+v: the conflict may still be undone", st)
+	}
+	p.chain.mine(1)
 	p.work()
 	if st := p.status(); st.State != Returned || st.Why == "" {
 		t.Fatalf("status %+v", st)

@@ -25,9 +25,10 @@ const (
 	// The weight of an input without its witness: outpoint, empty script and sequence number.
 	bareInput = 4 * (36 + 1 + 4)
 	// A P2WPKH witness is a count, a signature of at most 72 bytes (its S is low, or nodes do not relay it)
-	// and a public key of 33, with their lengths. A P2TR key path's is a count and a signature of 64.
+	// and a public key of 33, with their lengths. A P2TR key path's is a count and a signature of 64, or 65 if
+	// it says for what it is.
 	witnessP2WPKH = 1 + 1 + 72 + 1 + 33
-	witnessP2TR   = 1 + 1 + 64
+	witnessP2TR   = 1 + 1 + 65
 )
 
 // ErrTransaction says that a transaction is not what its plan says.

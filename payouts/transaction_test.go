@@ -21,7 +21,7 @@ func TestScripts(t *testing.T) {
 		input   int64 // 0 if it is not spent
 	}{
 		{"P2WPKH", payTo(0), 294, true, 272},
-		{"P2TR", payTo(1), 330, true, 230},
+		{"P2TR", payTo(1), 330, true, 231},
 		{"P2PKH", payTo(2), 546, true, 0},
 		{"P2SH", payTo(3), 540, true, 0},
 		{"P2WSH", payTo(4), 330, true, 0},

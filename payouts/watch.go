@@ -8,9 +8,9 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 )
 
-// pastSince is how many blocks below the one that a settlement was planned on are looked through too: a
-// reorganisation may have put a spend there.
-const pastSince = 12
+// pastSince is how many blocks below the one that a settlement was planned on are looked through too if that
+// has left the best chain: what spends its inputs may be there then.
+const pastSince = 200
 
 // spend is that a transaction in a block on the best chain spends a coin.
 type spend struct {
@@ -38,10 +38,10 @@ func newSpends(chain Chain) *spends {
 	return &spends{chain: chain, seen: make(map[chainhash.Hash]*looked), used: make(map[chainhash.Hash]*looked)}
 }
 
-// find returns what spends coins in the blocks from the tip down to a height.
-func (w *spends) find(ctx context.Context, tip Place, down int32, coins []wire.OutPoint) (map[wire.OutPoint]spend, error) {
+// find returns what spends coins in the blocks from the tip down to the one that a settlement was planned on.
+func (w *spends) find(ctx context.Context, tip Place, plan *Plan, coins []wire.OutPoint) (map[wire.OutPoint]spend, error) {
 	out := make(map[wire.OutPoint]spend)
-	for at := tip; at.Height > max(0, down-pastSince); {
+	for at := tip; at.Hash != plan.Since && at.Height > max(0, plan.Height-pastSince); {
 		l, err := w.look(ctx, at, coins)
 		if err != nil {
 			return nil, err

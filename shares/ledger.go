@@ -24,6 +24,8 @@ var (
 	ErrForeign = foreignError{}
 	// ErrWentBack says that the ledger lacks what it had acknowledged.
 	ErrWentBack = errors.New("the ledger went back in time")
+	// ErrFolded says that detail is gone that was asked for: it is folded into sums.
+	ErrFolded = errors.New("the detail is folded into sums by now")
 	// ErrUnknown says that there is no such account, worker or block.
 	ErrUnknown = errors.New("not in the ledger")
 	// ErrFenced says that another process holds the lease by now.
@@ -142,6 +144,8 @@ type Block struct {
 	Shares int64
 	Round  Weight
 	Frozen bool
+	// Released is true once nobody needs its round and window any more.
+	Released bool
 }
 
 // Stats is what a worker, an account or the pool does.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
+
 	"github.com/gbtpool/gbtpool/internal/app"
 	"github.com/gbtpool/gbtpool/internal/config"
 	"github.com/gbtpool/gbtpool/internal/mirror"
@@ -30,6 +32,8 @@ type payoutsCmd struct {
 	Approve   payoutsApproveCmd   `cmd:"" help:"Let a settlement that waits for approval be signed."`
 	Seal      payoutsSealCmd      `cmd:"" help:"Bring back a settlement that was signed offline; it is checked to the last byte."`
 	Publish   payoutsPublishCmd   `cmd:"" help:"Send a sealed settlement to all nodes now, as often as you like."`
+	Cancel    payoutsCancelCmd    `cmd:"" help:"Take back a settlement that was never signed."`
+	Settle    payoutsSettleCmd    `cmd:"" help:"Book a settlement as paid by a transaction that was made elsewhere."`
 	Pause     payoutsPauseCmd     `cmd:"" help:"Plan, sign and send nothing new."`
 	Resume    payoutsResumeCmd    `cmd:"" help:"End a pause."`
 	Deposit   payoutsDepositCmd   `cmd:"" help:"Book the operator's own money in: to the pool, or to the reserve."`
@@ -142,6 +146,47 @@ func (c *payoutsApproveCmd) Run(ctx context.Context, out *screen) error {
 			return err
 		}
 		out.printf("%s settlement %d: it is signed and sent as soon as a worker looks", out.paint(green, "approved"), c.ID)
+		return nil
+	})
+}
+
+// payoutsCancelCmd cancels a settlement.
+type payoutsCancelCmd struct {
+	payoutsFlags `embed:""`
+	ID           uint64 `arg:"" help:"Number of the settlement."`
+	Why          string `arg:"" help:"Why, for whoever looks later."`
+	NeverSigned  bool   `required:"" help:"Say that nobody has signed it, here or offline: a signature that is about could pay it all the same."`
+}
+
+// Run implements the command.
+func (c *payoutsCancelCmd) Run(ctx context.Context, out *screen) error {
+	return c.books(ctx, func(_ *redisstore.Journal, o *payouts.Operator) error {
+		if err := o.Cancel(ctx, c.ID, c.Why); err != nil {
+			return err
+		}
+		out.printf("%s settlement %d: its debits are back on the accounts", out.paint(yellow, "cancelled"), c.ID)
+		return nil
+	})
+}
+
+// payoutsSettleCmd books a settlement as paid elsewhere.
+type payoutsSettleCmd struct {
+	payoutsFlags `embed:""`
+	ID           uint64 `arg:"" help:"Number of the settlement."`
+	TxID         string `arg:"" name:"txid" help:"The transaction that pays its payees."`
+}
+
+// Run implements the command.
+func (c *payoutsSettleCmd) Run(ctx context.Context, out *screen) error {
+	txid, err := chainhash.NewHashFromStr(c.TxID)
+	if err != nil {
+		return fmt.Errorf("%q is no txid: %w", c.TxID, err)
+	}
+	return c.cashier(ctx, func(cash *app.Cashier) error {
+		if err := cash.Settler.Settle(ctx, c.ID, *txid); err != nil {
+			return err
+		}
+		out.printf("%s settlement %d as paid by %s", out.paint(green, "booked"), c.ID, txid)
 		return nil
 	})
 }

@@ -312,6 +312,7 @@ func (c *payoutsPublishCmd) Run(ctx context.Context, out *screen) error {
 type payoutsCoinCmd struct {
 	payoutsFlags `embed:""`
 	OutPoint     string `arg:"" help:"TXID:VOUT of a coin with the payout address's script."`
+	Spent        bool   `help:"Say instead that the operator has spent it, so that it is no reason to stop."`
 }
 
 // Run implements the command.
@@ -319,6 +320,15 @@ func (c *payoutsCoinCmd) Run(ctx context.Context, out *screen) error {
 	at, err := wire.NewOutPointFromString(c.OutPoint)
 	if err != nil {
 		return fmt.Errorf("%q: want TXID:VOUT: %w", c.OutPoint, err)
+	}
+	if c.Spent {
+		return c.books(ctx, func(_ *redisstore.Journal, o *payouts.Operator) error {
+			if err := o.DropCoin(ctx, *at); err != nil {
+				return err
+			}
+			out.printf("%s %s; book what left the pool with `gbtpool payouts withdraw`", out.paint(green, "dropped"), at)
+			return nil
+		})
 	}
 	return c.cashier(ctx, func(cash *app.Cashier) error {
 		coin, err := cash.Nodes.Unspent(ctx, *at)

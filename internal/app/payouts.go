@@ -177,10 +177,9 @@ func (c *Cashier) open(ctx context.Context, cfg CashierConfig) error {
 	if c.mirror != nil {
 		settler.Mirror = c.mirror
 	}
-	if cfg.Coinbase != nil {
-		if settler.Lists, err = redisstore.NewLists(redisstore.ListsConfig{Ledger: cfg.Ledger, Keep: listKeep}); err != nil {
-			return err
-		}
+	// Lists there may be also if coinbases do not pay accounts any more.
+	if settler.Lists, err = redisstore.NewLists(redisstore.ListsConfig{Ledger: cfg.Ledger, Keep: listKeep}); err != nil {
+		return err
 	}
 	if c.Settler, err = payouts.NewSettler(settler); err != nil {
 		return err

@@ -18,7 +18,7 @@ type Payouts struct {
 	RewardScheme string `default:"pplns" enum:"pplns,prop,pps,fpps,solo" help:"How blocks are divided: ${enum}; see docs/schemes.md."`
 	PoolFee      int64  `default:"0" help:"The pool's part of each block, in basis points: 100 is one per cent."`
 	FinderBonus  int64  `default:"0" help:"What of the rest goes to the finder of a block first, in basis points."`
-	Maturity     int32  `default:"100" help:"How many blocks deep a block is when it is credited."`
+	Maturity     int32  `default:"101" help:"How many blocks deep a block is when it is credited."`
 
 	CoinbasePayments  bool     `help:"Pay accounts in the coinbase of each block, by their parts of the window."`
 	CoinbaseMinimum   int64    `default:"10000" help:"Least that a coinbase pays to one account, in satoshis; what is less is credited."`
@@ -40,7 +40,7 @@ type Payouts struct {
 	PayoutConfirmations int32         `default:"6" help:"How many blocks deep a payment is final."`
 	PayoutApproveAbove  int64         `default:"0" help:"What a settlement may pay without an operator's approval, in satoshis; 0 never asks."`
 	PayoutOutputs       int           `default:"2000" help:"Most payees of one settlement."`
-	FeeBearer           string        `default:"pool" enum:"pool,payees" help:"Who bears transaction fees: ${enum}."`
+	FeeBearer           string        `default:"payees" enum:"pool,payees" help:"Who bears transaction fees: ${enum}."`
 	FeeFloor            int64         `default:"1000" help:"Lowest fee rate of settlements, in satoshis per 1000 virtual bytes."`
 	FeeCeiling          int64         `default:"100000" help:"Highest fee rate: above it settlements wait."`
 	FeeFallback         int64         `default:"0" help:"Fee rate while no node can estimate one; 0 waits."`

@@ -53,7 +53,7 @@ func (l *Ledger) Audit(ctx context.Context, partition int) (Audited, error) {
 			return Audited{}, fmt.Errorf("audit: %w", err)
 		}
 		a, err := l.audit(ctx, o, partition, snap)
-		if err != nil && !errors.Is(err, errFolded) {
+		if err != nil && !errors.Is(err, shares.ErrFolded) {
 			return Audited{}, fmt.Errorf("audit: partition %d: %w", partition, err)
 		}
 		// What was trimmed after the snapshot is in neither.

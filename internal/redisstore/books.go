@@ -95,7 +95,7 @@ func (l *Ledger) complete(ctx context.Context, o *opened, w *shares.Window) erro
 	}
 	for p, at := range trimmed {
 		if at != (shares.Position{}) && (!full || at.Compare(w.Oldest) >= 0) {
-			return fmt.Errorf("partition %d: %w: ask for less", p, errFolded)
+			return fmt.Errorf("partition %d: %w: ask for less", p, shares.ErrFolded)
 		}
 	}
 	return nil
@@ -195,7 +195,7 @@ func (l *Ledger) Round(ctx context.Context, block chainhash.Hash) (shares.Round,
 			return shares.Round{}, err
 		}
 		if b.released {
-			return shares.Round{}, fmt.Errorf("block %s: %w: it was released", block, errFolded)
+			return shares.Round{}, fmt.Errorf("block %s: %w: it was released", block, shares.ErrFolded)
 		}
 		if err := l.cutElsewhere(ctx, o, block, b.Partition); err != nil {
 			return shares.Round{}, fmt.Errorf("block %s: %w", block, err)
@@ -281,7 +281,8 @@ func foundOf(hash chainhash.Hash, partition int, values map[string]string) (foun
 	if err := errors.Join(err, targetErr, f.err); err != nil {
 		return found{}, fmt.Errorf("block %s: %w", hash, err)
 	}
-	return found{Block: b, released: values["released"] != ""}, nil
+	b.Released = values["released"] != ""
+	return found{Block: b, released: b.Released}, nil
 }
 
 // textFields reads a hash.

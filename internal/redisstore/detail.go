@@ -180,7 +180,7 @@ func (c *Client) slice(ctx context.Context, k part, name string, partition int) 
 func (c *Client) sliceBy(ctx context.Context, opener *zstd.Decoder, k part, name string, partition int) (*slice, error) {
 	packed, err := c.redis.Get(ctx, k.slice(name)).Bytes()
 	if errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("%w: slice %s of partition %d", errFolded, name, partition)
+		return nil, fmt.Errorf("%w: slice %s of partition %d", shares.ErrFolded, name, partition)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("slice %s: %w", name, translate(err))
@@ -191,9 +191,6 @@ func (c *Client) sliceBy(ctx context.Context, opener *zstd.Decoder, k part, name
 	}
 	return s, nil
 }
-
-// errFolded says that detail is gone that was asked for: it is folded into sums.
-var errFolded = errors.New("the detail is folded into sums by now")
 
 // parseSliceName reads the places of a slice's first and last share.
 func parseSliceName(name string, partition int) (first, last shares.Position, err error) {

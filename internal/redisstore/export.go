@@ -162,7 +162,7 @@ func (e *export) run(ctx context.Context) error {
 		if err == nil {
 			err = e.writeTotals(ctx)
 		}
-		if !errors.Is(err, errFolded) {
+		if !errors.Is(err, shares.ErrFolded) {
 			return err
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // next reads shares that come after what is written, oldest first. There are none after the last of the
-// moment. It fails with errFolded if some are gone.
+// moment. It fails with shares.ErrFolded if some are gone.
 func (e *export) next(ctx context.Context) ([]ledgerfile.Share, error) {
 	if len(e.index) == 0 {
 		list, compacted, err := e.log(ctx)
@@ -43,10 +43,10 @@ func (e *export) next(ctx context.Context) ([]ledgerfile.Share, error) {
 		}
 		return e.sliced(s), nil
 	}
-	return nil, errFolded
+	return nil, shares.ErrFolded
 }
 
-// readIndex reads the names of the slices. It fails with errFolded if the first that is needed is gone: then
+// readIndex reads the names of the slices. It fails with shares.ErrFolded if the first that is needed is gone: then
 // there is a gap before the first that is there.
 func (e *export) readIndex(ctx context.Context) error {
 	var state *redis.SliceCmd
@@ -64,7 +64,7 @@ func (e *export) readIndex(ctx context.Context) error {
 		return err
 	}
 	if trimmed.Compare(e.at) > 0 {
-		return errFolded
+		return shares.ErrFolded
 	}
 	e.index = index.Val()
 	return nil

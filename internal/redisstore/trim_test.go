@@ -212,7 +212,7 @@ func TestWindowOverFolded(t *testing.T) {
 	same(t, "a window that is all there", b.credits(t, chainhash.Hash{}, 10), want)
 	same(t, "none", b.credits(t, chainhash.Hash{}, 0), []shares.Credit{})
 	for _, size := range []shares.Weight{20, 30, 1000} {
-		if w, err := b.Window(t.Context(), chainhash.Hash{}, size); !errors.Is(err, errFolded) {
+		if w, err := b.Window(t.Context(), chainhash.Hash{}, size); !errors.Is(err, shares.ErrFolded) {
 			t.Errorf("a window of %d: %v, %v", size, w.Credits, err)
 		}
 	}

@@ -222,7 +222,7 @@ func (l *Ledger) needed(ctx context.Context, o *opened, size shares.Weight) ([]s
 		needed[p].Seq++
 	}
 	now, err := l.Window(ctx, chainhash.Hash{}, size)
-	all := errors.Is(err, errFolded)
+	all := errors.Is(err, shares.ErrFolded)
 	if err != nil && !all {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (l *Ledger) needed(ctx context.Context, o *opened, size shares.Weight) ([]s
 		from := (*known)[b.Hash]
 		if from == nil {
 			from, err = l.blockNeeds(ctx, o, &b)
-			if errors.Is(err, errFolded) {
+			if errors.Is(err, shares.ErrFolded) {
 				all = true
 				continue
 			}
@@ -279,7 +279,8 @@ func (l *Ledger) blockNeeds(ctx context.Context, o *opened, b *found) ([]shares.
 }
 
 // listNeeds lowers places to where the window begins that a block's coinbase was made by, if there was one:
-// it ended before the block's own.
+// it ended before the block's own. If a miner had moved its work there from the block before, it is an earlier
+// one, for which half as much again as the block's own window is kept.
 func (l *Ledger) listNeeds(ctx context.Context, b *found, from []shares.Position) error {
 	text, err := l.redis.Get(ctx, l.keys.pool("list:"+b.PreviousBlock.String())).Bytes()
 	if errors.Is(err, redis.Nil) {
@@ -297,7 +298,16 @@ func (l *Ledger) listNeeds(ctx context.Context, b *found, from []shares.Position
 		return err
 	}
 	lower(from, w)
-	return nil
+	size := b.Found.Window
+	if size <= shares.MaxWeight/2 {
+		size += size / 2
+	}
+	w, err = l.Window(ctx, b.Hash, size)
+	if errors.Is(err, shares.ErrFolded) {
+		return nil // it is kept as far as it is there
+	}
+	lower(from, w)
+	return err
 }
 
 // lower lowers places, by partition, to the beginning of a window.
@@ -330,7 +340,7 @@ func (l *Ledger) trim(ctx context.Context, o *opened, lease shares.Lease, p int,
 		return false, err
 	}
 	s, err := l.slice(ctx, k, name, p)
-	if errors.Is(err, errFolded) {
+	if errors.Is(err, shares.ErrFolded) {
 		return true, nil // by somebody else, just now
 	}
 	if err != nil {

@@ -1,0 +1,261 @@
+package payouts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// adopt looks whether what has spent a settlement's inputs pays its payees all the same: an offline signer
+// may have sent what was to be brought back here. That is sealed then. What pays any of them in another way
+// is an operator's to judge: returning the debits would pay them twice.
+func (s *Settler) adopt(ctx context.Context, st *settlement, foreign map[wire.OutPoint]spend) (bool, error) {
+	if len(foreign) == 0 {
+		return false, nil
+	}
+	draft, err := st.plan.Draft()
+	if err != nil {
+		return false, err
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(foreign), compareOutPoints) {
+		by := foreign[at]
+		tx, err := s.transaction(ctx, by)
+		switch {
+		case err != nil:
+			return false, err
+		case by.by == draft.Tx.TxHash() && len(st.versions) == 0:
+			return true, s.Seal(ctx, st.id, draft, tx)
+		case st.plan.pays(tx):
+			return false, fmt.Errorf("%s in block %s pays payees of this settlement, but was not sealed here: nothing more is done with it before an operator has looked: gbtpool payouts settle %d %s, if it pays all of them", by.by, by.block.Hash, st.id, by.by)
+		}
+	}
+	return false, nil
+}
+
+// transaction returns what has spent something.
+func (s *Settler) transaction(ctx context.Context, by spend) (*wire.MsgTx, error) {
+	block, err := s.cfg.Chain.Block(ctx, by.block.Hash)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(block.Transactions, func(tx *wire.MsgTx) bool { return tx.TxHash() == by.by })
+	if i < 0 {
+		return nil, fmt.Errorf("block %s has no transaction %s: %w", by.block.Hash, by.by, ErrRecord)
+	}
+	return block.Transactions[i], nil
+}
+
+// pays reports whether a transaction pays any payee of a plan, whatever amount.
+func (p *Plan) pays(tx *wire.MsgTx) bool {
+	scripts := make(map[string]bool, len(p.Payees))
+	for i := range p.Payees {
+		scripts[string(p.Payees[i].Script)] = true
+	}
+	return slices.ContainsFunc(tx.TxOut, func(out *wire.TxOut) bool { return scripts[string(out.PkScript)] })
+}
+
+// conflict deals with a settlement some of whose inputs are spent by something else, or are of a block that is
+// lost. It is dead once each version, or the plan if there is none, has an input that is gone so deep that
+// this is final: then the debits go back, once.
+func (s *Settler) conflict(ctx context.Context, st *settlement, foreign map[wire.OutPoint]spend) (done bool, wait, err error) {
+	final, why, err := s.lost(ctx, st)
+	if err != nil {
+		return false, nil, err
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(foreign), compareOutPoints) {
+		by := foreign[at]
+		standing, err := s.cfg.Chain.Standing(ctx, by.block.Hash)
+		if err != nil {
+			return false, nil, err
+		}
+		final[at] = standing.Best && standing.Depth >= s.conflictDepth()
+		why = fmt.Sprintf("coin %s was spent by %s in block %s", at, by.by, by.block.Hash)
+	}
+	switch {
+	case why == "":
+		return false, nil, nil
+	case !st.dead(final):
+		return false, fmt.Errorf("%s: the debits go back once that is %d deep, unless a version confirms", why, s.conflictDepth()), nil
+	}
+	e, next, err := returning(ctx, s.cfg.Store, st, why, func(at wire.OutPoint) bool { return final[at] })
+	if err != nil {
+		return true, nil, err
+	}
+	return true, nil, s.record(ctx, st.id, next, 0, e)
+}
+
+// lost returns which inputs of a settlement are gone with the block that made them, and says so.
+func (s *Settler) lost(ctx context.Context, st *settlement) (map[wire.OutPoint]bool, string, error) {
+	gone, why := make(map[wire.OutPoint]bool), ""
+	for _, at := range st.inputs() {
+		c, err := field[CoinState](ctx, s.cfg.Store, TableCoins, at.String())
+		if err != nil {
+			return nil, "", err
+		}
+		b, err := field[BlockState](ctx, s.cfg.Store, TableBlocks, c.From)
+		if errors.Is(err, ErrNotFound) {
+			continue // it is not of a block
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if b.Stage != BlockLost {
+			continue
+		}
+		hash, err := chainhash.NewHashFromStr(c.From)
+		if err != nil {
+			return nil, "", fmt.Errorf("coin %s: %w", at, err)
+		}
+		standing, err := s.cfg.Chain.Standing(ctx, *hash)
+		if err != nil {
+			return nil, "", err
+		}
+		gone[at] = standing.Known && !standing.Best && standing.Depth >= s.conflictDepth()
+		why = fmt.Sprintf("coin %s is of block %s, which is lost", at, c.From)
+	}
+	return gone, why, nil
+}
+
+// dead reports whether no version of a settlement can confirm, given which coins are gone for good.
+func (st *settlement) dead(gone map[wire.OutPoint]bool) bool {
+	spends := func(inputs []Input) bool {
+		return slices.ContainsFunc(inputs, func(in Input) bool { return gone[wire.OutPoint(in.OutPoint)] })
+	}
+	for i := range st.versions {
+		if !spends(st.versions[i].Inputs) {
+			return false
+		}
+	}
+	return len(st.versions) > 0 || spends(st.plan.Inputs)
+}
+
+// conflictDepth is how deep a conflict has to be to be final: a version that is out must never confirm after
+// its debits went back, so it is no less than what coinbases wait for.
+func (s *Settler) conflictDepth() int32 { return max(s.cfg.Final, s.cfg.Maturity) }
+
+// returning makes the entry by which a settlement's debits go back, and what becomes of it.
+func returning(ctx context.Context, tables Tables, st *settlement, why string, gone func(wire.OutPoint) bool) (Entry, Status, error) {
+	next := st.status
+	next.State, next.Why = Returned, why
+	changes := map[Account]int64{InFlight: -st.status.Flight, Fee: st.status.Flight - st.plan.Debits()}
+	for _, p := range st.plan.Payees {
+		for _, d := range p.Debits {
+			changes[Miner(d.Account)] += d.Amount
+		}
+	}
+	freed, err := free(ctx, tables, st, gone)
+	return Entry{Kind: KindReturn, Legs: legsOf(changes), Sets: freed}, next, err
+}
+
+// free makes the changes that free a settlement's coins, and forget those that are gone.
+func free(ctx context.Context, tables Tables, st *settlement, gone func(wire.OutPoint) bool) ([]Set, error) {
+	inputs := st.inputs()
+	out := make([]Set, 0, len(inputs))
+	for _, at := range inputs {
+		name := at.String()
+		c, err := field[CoinState](ctx, tables, TableCoins, name)
+		if err != nil {
+			return nil, err
+		}
+		c.Reserved, c.Known = 0, true // the wallet may have it locked, and not list it any more
+		f := Set{Table: TableCoins, Field: name}
+		if !gone(at) {
+			if f, err = coinSet(OutPoint(at), c); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// Settle books a settlement as paid by a transaction that was not sealed here, for an operator: a replacement
+// that somebody has made in the wallet itself, say. It has to spend an input, to pay each payee what the plan
+// says at least, and to be final. What was in flight beside is booked as transaction fees.
+func (s *Settler) Settle(ctx context.Context, id uint64, txid chainhash.Hash) error {
+	tip, err := s.cfg.Chain.Tip(ctx)
+	if err != nil {
+		return err
+	}
+	return s.post(ctx, func() (Entry, error) {
+		st, err := load(ctx, s.cfg.Store, id)
+		if err != nil {
+			return Entry{}, err
+		}
+		if !st.status.State.Open() || st.status.State == Confirmed {
+			return Entry{}, fmt.Errorf("settlement %d is %s", id, st.status.State)
+		}
+		spent, err := s.watch.find(ctx, tip, &st.plan, st.inputs())
+		if err != nil {
+			return Entry{}, err
+		}
+		for _, by := range spent {
+			if by.by == txid {
+				return s.settledBy(ctx, st, by, spent)
+			}
+		}
+		return Entry{}, fmt.Errorf("no block since the settlement was planned has a transaction %s that spends one of its inputs: %w", txid, ErrNotFound)
+	})
+}
+
+// settledBy makes the entry that books a settlement as paid by a transaction.
+func (s *Settler) settledBy(ctx context.Context, st *settlement, by spend, spent map[wire.OutPoint]spend) (Entry, error) {
+	tx, err := s.transaction(ctx, by)
+	if err != nil {
+		return Entry{}, err
+	}
+	for i := range st.plan.Payees {
+		p, got := &st.plan.Payees[i], int64(0)
+		for _, out := range tx.TxOut {
+			if bytes.Equal(out.PkScript, p.Script) {
+				got += out.Value
+			}
+		}
+		if got < p.Output {
+			return Entry{}, fmt.Errorf("%s pays %d sat to %x, and the settlement %d sat: pay what is missing by hand, and book it", by.by, got, []byte(p.Script), p.Output)
+		}
+	}
+	standing, err := s.cfg.Chain.Standing(ctx, by.block.Hash)
+	if err != nil {
+		return Entry{}, err
+	}
+	if !standing.Best || standing.Depth < s.conflictDepth() {
+		return Entry{}, fmt.Errorf("%s is %d deep: wait until it is %d deep", by.by, standing.Depth, s.conflictDepth())
+	}
+	next := st.status
+	next.State, next.Why, next.Block, next.Height = Final, "settled by "+by.by.String(), by.block.Hash.String(), by.block.Height
+	sets, err := free(ctx, s.cfg.Store, st, func(at wire.OutPoint) bool { _, gone := spent[at]; return gone })
+	if err != nil {
+		return Entry{}, err
+	}
+	f, err := set(TableSettlements, settlementField(st.id), next)
+	changes := map[Account]int64{InFlight: -st.status.Flight, Paid: st.status.Total, TxFees: st.status.Flight - st.status.Total}
+	return Entry{Key: fmt.Sprintf("%s:%d", KindSettle, st.id), Kind: KindSettle, Legs: legsOf(changes), Sets: append(sets, f)}, err
+}
+
+// Cancel takes back a settlement that was never signed, for an operator who has made sure of that: what was
+// signed may be sent by whoever has it, and would pay twice.
+func (o *Operator) Cancel(ctx context.Context, id uint64, why string) error {
+	return o.post(ctx, func() (Entry, error) {
+		st, err := load(ctx, o.store, id)
+		if err != nil {
+			return Entry{}, err
+		}
+		if st.status.State != Planned || len(st.versions) > 0 {
+			return Entry{}, fmt.Errorf("settlement %d is %s: only one that was never signed can be cancelled", id, st.status.State)
+		}
+		e, next, err := returning(ctx, o.store, st, "cancelled: "+why, func(wire.OutPoint) bool { return false })
+		if err != nil {
+			return Entry{}, err
+		}
+		f, err := set(TableSettlements, settlementField(id), next)
+		e.Key, e.Sets = fmt.Sprintf("%s:%d", e.Kind, id), append(e.Sets, f)
+		return e, err
+	})
+}
