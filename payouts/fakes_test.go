@@ -96,6 +96,14 @@ func (m *memory) Post(ctx context.Context, token int64, r *Record) error {
 	})
 }
 
+func (m *memory) Discard(_ context.Context, head Head) error {
+	if head != m.sheet.Head {
+		return ErrMoved
+	}
+	m.records, m.sheet, m.keys = nil, NewSheet(), make(map[string]int)
+	return nil
+}
+
 func (m *memory) Posted(_ context.Context, key string) (*Record, error) {
 	if i, ok := m.keys[key]; ok {
 		return m.records[i], nil

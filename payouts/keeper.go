@@ -171,6 +171,55 @@ func (k *Keeper) Post(ctx context.Context, token int64, head Head, e Entry) (Hea
 	return next, nil
 }
 
+// Replaceable is a journal that can be put aside.
+type Replaceable interface {
+	Journal
+	// Discard puts aside the journal that ends at a place; ErrMoved if it ends elsewhere.
+	Discard(ctx context.Context, head Head) error
+}
+
+// Replace puts aside a journal that is not the mirror's and posts the mirror's records in its place. It returns
+// the records that the mirror does not have, which are undone by this: what they say happened may have
+// happened. With dry it only returns them. Whoever calls it again after an error goes on with Repair.
+func Replace(ctx context.Context, journal Replaceable, mirror Mirror, dry bool) ([]*Record, error) {
+	k := &Keeper{cfg: KeeperConfig{Journal: journal, Mirror: mirror}}
+	head, err := k.compare(ctx)
+	if !errors.Is(err, ErrDiverged) {
+		if err == nil {
+			err = errors.New("the journal is the mirror's: there is nothing to replace")
+		}
+		return nil, err
+	}
+	digests := make(map[uint64]Digest)
+	for r, err := range mirror.Records(1) {
+		if err != nil {
+			return nil, err
+		}
+		at, err := r.Head()
+		if err != nil {
+			return nil, err
+		}
+		digests[r.Seq] = at.Hash
+	}
+	var undone []*Record
+	for r, err := range journal.Records(ctx, 1) {
+		if err != nil {
+			return nil, err
+		}
+		if at, err := r.Head(); err != nil || digests[r.Seq] != at.Hash {
+			undone = append(undone, r)
+		}
+	}
+	if dry {
+		return undone, nil
+	}
+	if err := journal.Discard(ctx, head); err != nil {
+		return undone, err
+	}
+	_, err = Repair(ctx, journal, mirror)
+	return undone, err
+}
+
 // Repair posts what the mirror has and a journal that is behind it has not, record by record, and returns
 // how many. It may be called again after any error.
 func Repair(ctx context.Context, journal Journal, mirror Mirror) (int, error) {

@@ -94,6 +94,11 @@ const (
 	TablePool = "pool"
 )
 
+// AllTables returns the names of all tables.
+func AllTables() []string {
+	return []string{TableBlocks, TableLists, TablePlans, TableVersions, TableSettlements, TableCoins, TableThresholds, TablePool}
+}
+
 // PoolPaused is the field of TablePool that says why payouts are paused; absent while they are not.
 const PoolPaused = "paused"
 

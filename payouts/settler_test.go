@@ -224,6 +224,21 @@ func TestDiverged(t *testing.T) {
 	if _, err := Repair(t.Context(), other, p.mirror); !errors.Is(err, ErrDiverged) {
 		t.Errorf("repair: %v, want ErrDiverged", err)
 	}
+	for _, dry := range []bool{true, false} {
+		undone, err := Replace(t.Context(), other, p.mirror, dry)
+		if err != nil || len(undone) != 1 || undone[0].Key != "x" {
+			t.Errorf("replace: %v, %v", undone, err)
+		}
+	}
+	if other.sheet.Head != p.mirror.head {
+		t.Errorf("the journal ends at %v, the mirror at %v", other.sheet.Head, p.mirror.head)
+	}
+	if _, err := Replace(t.Context(), other, p.mirror, false); err == nil {
+		t.Error("a journal that is the mirror's was replaced")
+	}
+	p.ledger.halts, p.store = nil, other
+	p.restart()
+	p.work()
 }
 
 // TestCoinsSpentByHand spends what a settlement has reserved: its debits go back once that is final.

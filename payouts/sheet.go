@@ -249,7 +249,7 @@ func (a *Audit) compareBalances(ctx context.Context, s *Sheet, tables Tables) er
 
 // compareTables compares the store's tables with the sheet's.
 func (a *Audit) compareTables(ctx context.Context, s *Sheet, tables Tables) error {
-	for _, table := range []string{TableBlocks, TableLists, TablePlans, TableVersions, TableSettlements, TableCoins, TableThresholds, TablePool} {
+	for _, table := range AllTables() {
 		left := maps.Clone(s.Tables[table])
 		for f, err := range tables.Fields(ctx, table) {
 			if err != nil {

@@ -324,6 +324,8 @@ func (c *payoutsKeyCmd) Run(out *screen) error {
 // payoutsRepairCmd repairs the journal.
 type payoutsRepairCmd struct {
 	payoutsFlags `embed:""`
+	Replace      bool `help:"Replace a journal that is not the one which the mirror is of: shows what would be undone."`
+	Yes          bool `help:"With --replace: do it."`
 }
 
 // Run implements the command.
@@ -338,6 +340,9 @@ func (c *payoutsRepairCmd) Run(ctx context.Context, out *screen) error {
 			return fmt.Errorf("%w (stop the gateway of this data_dir first)", err)
 		}
 		defer func() { err = errors.Join(err, m.Close()) }()
+		if c.Replace {
+			return c.replace(ctx, out, j, m)
+		}
 		n, err := payouts.Repair(ctx, j, m)
 		if err != nil {
 			return fmt.Errorf("after %d records: %w", n, err)
@@ -349,4 +354,21 @@ func (c *payoutsRepairCmd) Run(ctx context.Context, out *screen) error {
 		out.printf("%s %d records; look at `gbtpool ledger audit`, and let payouts go on with `gbtpool ledger resume --yes`", out.paint(green, "brought back"), n)
 		return nil
 	})
+}
+
+// replace puts the mirror's records in the place of the journal's.
+func (c *payoutsRepairCmd) replace(ctx context.Context, out *screen, j *redisstore.Journal, m *mirror.Mirror) error {
+	undone, err := payouts.Replace(ctx, j, m, !c.Yes)
+	for _, r := range undone {
+		out.printf("  %8d  %s  %-10s %s", r.Seq, r.Time.Format(time.RFC3339), r.By, r.Key)
+	}
+	switch {
+	case err != nil:
+		return err
+	case !c.Yes:
+		out.printf("these %d records are not in the mirror, and would be undone; nothing was changed, --yes does it", len(undone))
+	default:
+		out.printf("%s: the journal is the mirror's again, without %d records; what was there before is kept in Redis beside it", out.paint(green, "replaced"), len(undone))
+	}
+	return nil
 }

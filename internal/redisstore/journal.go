@@ -126,6 +126,31 @@ func (j *Journal) Note(ctx context.Context, notes ...payouts.Set) error {
 	return nil
 }
 
+// Discard puts the journal aside that ends at head, under names of their own, so that another can be posted in
+// its place. It fails with payouts.ErrMoved if it ends elsewhere. It is for a journal that is not the one that
+// the mirror is of.
+func (j *Journal) Discard(ctx context.Context, head payouts.Head) error {
+	o, err := j.opened()
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for _, name := range []string{"head", "records", "keys", "balances"} {
+		keys = append(keys, j.moneyKey(name))
+	}
+	for _, table := range payouts.AllTables() {
+		keys = append(keys, j.table(table))
+	}
+	names := append([]string{j.keys.pool("genesis"), j.moneyKey("head")}, keys...)
+	for _, key := range keys {
+		names = append(names, fmt.Sprintf("%s:discarded:%d:%s", key, head.Seq, head.Hash))
+	}
+	if err := j.do(ctx, j.scripts.discard, names, o.Ledger, head.Seq, head.Hash.String()); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
 // moneyKey names a key of the journal. All are in one slot: a record changes all of them at once.
 func (j *Journal) moneyKey(name string) string { return j.keys.pool("money:" + name) }
 

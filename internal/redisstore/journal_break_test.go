@@ -70,7 +70,52 @@ func moneyVerbs() []verb {
 			}
 		},
 	}
-	return []verb{money, note}
+	discard := verb{
+		name: "discard", partitions: 1, script: func(s *scripts) **redis.Script { return &s.discard },
+		prepare: func(t *testing.T, b *bench) func(context.Context) error {
+			t.Helper()
+			j := b.journal(t)
+			if err := errors.Join(err, j.Post(t.Context(), 0, first)); err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error { return j.Discard(ctx, head) }
+		},
+	}
+	return []verb{money, note, discard}
+}
+
+// TestDiscard puts a journal aside, and posts another in its place.
+func TestDiscard(t *testing.T) {
+	e, err := StartEmbedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	b := newBench(t, e.URL(), "discard", 1)
+	j, ctx := b.journal(t), t.Context()
+	r := &payouts.Record{Seq: 1, Key: "k", Kind: payouts.KindPause, Sets: []payouts.Set{{Table: payouts.TablePool, Field: payouts.PoolPaused, Value: "why"}}}
+	if err := j.Post(ctx, 0, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Discard(ctx, payouts.Head{Seq: 2}); !errors.Is(err, payouts.ErrMoved) {
+		t.Errorf("one that ends elsewhere: %v, want ErrMoved", err)
+	}
+	head, err := j.Head(ctx)
+	if err == nil {
+		err = j.Discard(ctx, head)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, err := j.Head(ctx); err != nil || head != (payouts.Head{}) {
+		t.Errorf("it ends at %v, %v", head, err)
+	}
+	if _, err := j.Field(ctx, payouts.TablePool, payouts.PoolPaused); !errors.Is(err, payouts.ErrNotFound) {
+		t.Errorf("a field is still there: %v", err)
+	}
+	if err := j.Post(ctx, 0, r); err != nil {
+		t.Errorf("posting again: %v", err)
+	}
 }
 
 // TestJournalIsOfOneLedger has nothing posted, and nothing said of the head, where another ledger is by now.

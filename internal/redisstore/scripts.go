@@ -15,7 +15,7 @@ var sources embed.FS
 
 // scripts are the verbs, by name.
 type scripts struct {
-	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, list, contact, money, note *redis.Script
+	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, list, contact, money, note, discard *redis.Script
 }
 
 // newScripts reads the embedded scripts.
@@ -46,6 +46,7 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		{&s.forget, "forget"},
 		{&s.list, "list"},
 		{&s.contact, "contact"},
+		{&s.discard, "discard"},
 		{&s.money, "fields money"},
 		{&s.note, "fields note"},
 	} {
