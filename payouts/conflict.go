@@ -234,9 +234,64 @@ func (s *Settler) settledBy(ctx context.Context, st *settlement, by spend, spent
 	if err != nil {
 		return Entry{}, err
 	}
+	more, err := s.given(st, tx)
+	if err != nil {
+		return Entry{}, err
+	}
+	sets = append(sets, more...)
+	rest := st.status.Flight - st.status.Total
+	fee := feeOf(st, tx, rest)
+	changes := map[Account]int64{InFlight: -st.status.Flight, Paid: st.status.Total, TxFees: fee}
+	if err := s.bear(ctx, changes, fee-rest); err != nil {
+		return Entry{}, err
+	}
 	f, err := set(TableSettlements, settlementField(st.id), next)
-	changes := map[Account]int64{InFlight: -st.status.Flight, Paid: st.status.Total, TxFees: st.status.Flight - st.status.Total}
 	return Entry{Key: fmt.Sprintf("%s:%d", KindSettle, st.id), Kind: KindSettle, Legs: legsOf(changes), Sets: append(sets, f)}, err
+}
+
+// given makes known what a transaction gives back to the pool.
+func (s *Settler) given(st *settlement, tx *wire.MsgTx) ([]Set, error) {
+	var out []Set
+	txid := tx.TxHash()
+	for i, o := range tx.TxOut {
+		if !s.ours(o.PkScript) {
+			continue
+		}
+		f, err := coinSet(OutPoint(*wire.NewOutPoint(&txid, uint32(i))), CoinState{
+			Value: o.Value, Script: o.PkScript, From: "settlement " + settlementField(st.id), Known: true,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// feeOf returns a transaction's fee, if it spends only coins that a settlement has, and else what is left of
+// what was in flight.
+func feeOf(st *settlement, tx *wire.MsgTx, left int64) int64 {
+	values := make(map[wire.OutPoint]int64)
+	for i := range st.versions {
+		for _, in := range st.versions[i].Inputs {
+			values[wire.OutPoint(in.OutPoint)] = in.Value
+		}
+	}
+	for _, in := range st.plan.Inputs {
+		values[wire.OutPoint(in.OutPoint)] = in.Value
+	}
+	fee := int64(0)
+	for _, in := range tx.TxIn {
+		value, ok := values[in.PreviousOutPoint]
+		if !ok {
+			return left
+		}
+		fee += value
+	}
+	for _, o := range tx.TxOut {
+		fee -= o.Value
+	}
+	return fee
 }
 
 // Cancel takes back a settlement that was never signed, for an operator who has made sure of that: what was

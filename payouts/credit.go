@@ -427,7 +427,7 @@ func (s *Settler) accruePart(ctx context.Context, o *own, next BlockState, credi
 			return Entry{}, err
 		}
 		if reserve < left {
-			return Entry{}, fmt.Errorf("the reserve is spent: the round of block %s is worth %d sat and the reserve has %d sat: put money in with `gbtpool payouts deposit`, or change the scheme: %w",
+			return Entry{}, fmt.Errorf("the reserve is spent: the round of block %s is worth %d sat and the reserve has %d sat: put money in with `gbtpool payouts deposit AMOUNT --to reserve`, or change the scheme: %w",
 				o.Hash, left, reserve, ErrOverdrawn)
 		}
 		return Entry{Key: fmt.Sprintf("%s:%s/%d", KindAccrue, o.Hash, next.Accrued), Kind: KindAccrue, Legs: legsOf(changes), Sets: []Set{b}}, nil

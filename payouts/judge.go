@@ -362,7 +362,7 @@ func (s judge) judgeEnd(r *Record, legs map[Account]int64) error {
 		return err
 	}
 	if r.Kind == KindSettle {
-		if legs[Paid] != plan.Outputs() || legs[TxFees] != last.Flight-plan.Outputs() {
+		if legs[Paid] != plan.Outputs() || legs[TxFees]+legs[Fee]+legs[Pool] != last.Flight-plan.Outputs() {
 			return fault(r, "settlement %d does not pay what it was to", plan.ID)
 		}
 		return nil

@@ -25,7 +25,7 @@ func (s *Settler) seal(ctx context.Context, st *settlement) error {
 // sign has a draft signed and seals it as the settlement's next version.
 func (s *Settler) sign(ctx context.Context, st *settlement, draft Draft) error {
 	if s.cfg.Wallet == nil {
-		return errors.New("there is no wallet to sign with: settle_wallet is off")
+		return errors.New("there is no wallet to sign with: set wallet to node, key or offline, or cancel it")
 	}
 	coins := draft.Coins()
 	at := make([]wire.OutPoint, len(coins))
@@ -38,7 +38,7 @@ func (s *Settler) sign(ctx context.Context, st *settlement, draft Draft) error {
 	}
 	signed, err := s.cfg.Wallet.Sign(ctx, draft.Tx, coins)
 	if errors.Is(err, ErrOffline) {
-		return fmt.Errorf("it waits for its signature: gbtpool payouts show %d --psbt FILE, sign it, gbtpool payouts seal %d FILE", st.id, st.id)
+		return fmt.Errorf("it waits for its signature: gbtpool payouts show %d --psbt FILE, sign it, gbtpool payouts seal FILE", st.id)
 	}
 	if err != nil {
 		return fmt.Errorf("wallet: %w", err)
@@ -136,8 +136,11 @@ func (s *Settler) bump(ctx context.Context, tip Place, st *settlement) error {
 		return nil
 	}
 	rate, wait := s.cfg.Policy.FeeRate(s.cfg.Network.FeeRate(ctx, s.cfg.FeeBlocks))
-	if wait != nil || rate <= last.FeeRate {
-		return nil //nolint:nilerr // it stays as it is until there is a better rate
+	switch {
+	case wait != nil:
+		return fmt.Errorf("it does not confirm, and its fee is not raised: %w", wait)
+	case rate <= last.FeeRate:
+		return nil // it stays as it is until there is a better rate
 	}
 	purse, err := s.purse(ctx)
 	if err != nil {

@@ -185,6 +185,9 @@ func (s *Settler) note(ctx context.Context, table, field, text string) {
 		return
 	}
 	if err := s.cfg.Store.Note(ctx, Set{table, field, text}); err != nil {
+		if errors.Is(err, shares.ErrAway) {
+			return // the ledger says so itself
+		}
 		s.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "a note could not be written", slog.String("about", field), slog.Any("error", err))
 		return
 	}

@@ -24,7 +24,15 @@ func Settlement(ctx context.Context, store Store, id uint64) (Detail, error) {
 		return Detail{}, err
 	}
 	notes, err := store.Notes(ctx, NotesSettlements)
-	return Detail{ID: id, Plan: st.plan, Status: st.status, Versions: st.versions, Note: notes[settlementField(id)]}, err
+	return Detail{ID: id, Plan: st.plan, Status: st.status, Versions: st.versions, Note: current(st.status, notes[settlementField(id)])}, err
+}
+
+// current returns a note of a settlement, unless it is of when it was open.
+func current(st Status, note string) string {
+	if st.State.Open() || st.State == Final && st.Version > 0 {
+		return note
+	}
+	return ""
 }
 
 // Summary is a settlement in short.
@@ -50,7 +58,7 @@ func Settlements(ctx context.Context, store Store) ([]Summary, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Summary{ID: id, Status: st, Note: notes[name]})
+		out = append(out, Summary{ID: id, Status: st, Note: current(st, notes[name])})
 	}
 	slices.SortFunc(out, func(a, b Summary) int { return cmp.Compare(b.ID, a.ID) })
 	return out, nil

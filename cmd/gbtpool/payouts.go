@@ -19,6 +19,7 @@ import (
 	"github.com/gbtpool/gbtpool/internal/mirror"
 	"github.com/gbtpool/gbtpool/internal/node"
 	"github.com/gbtpool/gbtpool/internal/redisstore"
+	"github.com/gbtpool/gbtpool/internal/spool"
 	"github.com/gbtpool/gbtpool/internal/wallet"
 	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
@@ -289,7 +290,11 @@ func (c *payoutsThresholdCmd) Run(ctx context.Context, out *screen) error {
 		if err := o.SetThreshold(ctx, c.Account, c.Amount); err != nil {
 			return err
 		}
-		out.printf("%s: %s is paid from %s on", out.paint(green, "set"), c.Account, satoshis(max(c.Amount, 1)))
+		from := "the default"
+		if c.Amount > 0 {
+			from = satoshis(c.Amount)
+		}
+		out.printf("%s: %s is paid from %s on", out.paint(green, "set"), c.Account, from)
 		return nil
 	})
 }
@@ -335,10 +340,18 @@ func (c *payoutsRepairCmd) Run(ctx context.Context, out *screen) error {
 		if err != nil {
 			return err
 		}
-		m, err := mirror.Open(ctx, mirror.Config{Dir: filepath.Join(c.DataDir, "journal"), Ledger: genesis.Ledger, Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			return fmt.Errorf("%w (stop the gateway of this data_dir first)", err)
+		dir := filepath.Join(c.DataDir, "journal")
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("data_dir: there is no mirror there: %w", err)
 		}
+		m, err := mirror.Open(ctx, mirror.Config{Dir: dir, Ledger: genesis.Ledger, Log: slog.New(slog.DiscardHandler)})
+		if errors.Is(err, spool.ErrLocked) {
+			return fmt.Errorf("%w: stop the gateway of this data_dir first", err)
+		}
+		if err != nil {
+			return err
+		}
+		out.printf("the mirror in %s has %d records", dir, m.Head().Seq)
 		defer func() { err = errors.Join(err, m.Close()) }()
 		if c.Replace {
 			return c.replace(ctx, out, j, m)

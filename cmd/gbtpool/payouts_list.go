@@ -335,10 +335,10 @@ func (c *payoutsCoinCmd) Run(ctx context.Context, out *screen) error {
 		if err != nil {
 			return err
 		}
-		if err := cash.Operator.AddCoin(ctx, *at, coin); err != nil {
+		if err := cash.AddCoin(ctx, *at, coin); err != nil {
 			return err
 		}
-		out.printf("%s %s of %s; book it with `gbtpool payouts deposit %d`", out.paint(green, "added"), at, satoshis(coin.Value), coin.Value)
+		out.printf("%s %s of %s; if it is money that the books do not have yet, book it with `gbtpool payouts deposit %d`", out.paint(green, "added"), at, satoshis(coin.Value), coin.Value)
 		return nil
 	})
 }

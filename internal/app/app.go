@@ -144,14 +144,18 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 
 // buildCashier builds what moves money.
 func (a *App) buildCashier(ctx context.Context) error {
-	if len(a.cfg.Payouts.Pool) == 0 || a.cfg.Payouts.Idle {
+	if len(a.cfg.Payouts.Pool) == 0 {
 		return nil
 	}
-	var err error
-	a.cashier, err = NewCashier(ctx, CashierConfig{
+	cfg := CashierConfig{
 		Payouts: a.cfg.Payouts, Chain: a.cfg.Chain, Ledger: a.books.ledger, LedgerID: a.books.id, Unit: a.books.unit, Nodes: a.nodes,
 		By: a.cfg.Ledger.Gateway, Mirrored: true, Log: a.cfg.Log.With("part", "payouts"),
-	})
+	}
+	if a.cfg.Payouts.Idle { // who only looks moves no money, but finds out whether the wallet is as it should be
+		return new(Cashier).openWallet(ctx, cfg)
+	}
+	var err error
+	a.cashier, err = NewCashier(ctx, cfg)
 	return err
 }
 

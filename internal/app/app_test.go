@@ -76,10 +76,12 @@ func configure(t *testing.T, chain *devnet.Chain, choice app.Choice) app.Config 
 // serve runs a gateway until the test ends or stop is called.
 func serve(t *testing.T, chain *devnet.Chain, choice app.Choice) *pool {
 	t.Helper()
-	a, err := app.New(t.Context(), configure(t, chain, choice))
-	if err != nil {
-		t.Fatal(err)
-	}
+	return run(t, chain, configure(t, chain, choice))
+}
+
+// running runs a gateway until the test ends or stop is called.
+func running(t *testing.T, chain *devnet.Chain, a *app.App) *pool {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// metric returns the value of an unlabelled metric of the server at url.
+// metric returns the value of a metric with its labels of the server at url.
 func metric(t *testing.T, url, name string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/metrics", nil)
@@ -27,11 +27,11 @@ func metric(t *testing.T, url, name string) int {
 	}()
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 		if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			value, err := strconv.Atoi(text)
+			value, err := strconv.ParseFloat(text, 64)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return value
+			return int(value)
 		}
 	}
 	t.Fatalf("there is no metric %s", name)

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/internal/mirror"
@@ -122,6 +124,8 @@ type Cashier struct {
 	Wallet payouts.Wallet
 	mirror *mirror.Mirror
 	temp   string
+	// pool are the scripts of the pool's coins.
+	pool [][]byte
 }
 
 // CashierConfig configures a Cashier.
@@ -142,7 +146,7 @@ type CashierConfig struct {
 
 // NewCashier makes a Cashier.
 func NewCashier(ctx context.Context, cfg CashierConfig) (*Cashier, error) {
-	c := &Cashier{Nodes: cfg.Nodes}
+	c := &Cashier{Nodes: cfg.Nodes, pool: cfg.Pool}
 	if err := c.open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -154,10 +158,7 @@ func (c *Cashier) open(ctx context.Context, cfg CashierConfig) error {
 	if c.Store, err = redisstore.NewJournal(redisstore.JournalConfig{Ledger: cfg.Ledger}); err != nil {
 		return err
 	}
-	if c.Wallet, err = cfg.Wallet.open(cfg.Chain, cfg.Nodes.Unspent); err != nil {
-		return err
-	}
-	if err := c.checkWallet(ctx, cfg); err != nil {
+	if err := c.openWallet(ctx, cfg); err != nil {
 		return err
 	}
 	if cfg.Mirrored {
@@ -187,6 +188,27 @@ func (c *Cashier) open(ctx context.Context, cfg CashierConfig) error {
 	keeper := payouts.KeeperConfig{Halts: cfg.Ledger, By: cfg.By, Now: time.Now}
 	c.Operator, err = payouts.NewOperator(c.Store, keeper)
 	return err
+}
+
+// AddCoin makes a coin known that pays one of the pool's scripts and is confirmed.
+func (c *Cashier) AddCoin(ctx context.Context, at wire.OutPoint, coin payouts.Unspent) error {
+	ours := slices.ContainsFunc(c.pool, func(script []byte) bool { return string(script) == string(coin.Script) })
+	switch {
+	case !ours:
+		return fmt.Errorf("coin %s has the script %x, which is not that of payout_address: it cannot be spent here", at, coin.Script)
+	case coin.Confirmations < 1:
+		return fmt.Errorf("coin %s is not confirmed yet", at)
+	}
+	return c.Operator.AddCoin(ctx, at, coin)
+}
+
+// openWallet opens the wallet, if there is one.
+func (c *Cashier) openWallet(ctx context.Context, cfg CashierConfig) error {
+	var err error
+	if c.Wallet, err = cfg.Wallet.open(cfg.Chain, cfg.Nodes.Unspent); err != nil {
+		return err
+	}
+	return c.checkWallet(ctx, cfg)
 }
 
 // checkWallet checks that what blocks pay can be spent by settlements.

@@ -30,16 +30,26 @@ func (c *Cashier) trouble(ctx context.Context) (string, error) {
 	}
 	why, err := c.Store.Field(ctx, payouts.TablePool, payouts.PoolPaused)
 	switch {
-	case err == nil:
-		return "payouts are paused: " + why, nil
-	case !errors.Is(err, payouts.ErrNotFound):
+	case err != nil && !errors.Is(err, payouts.ErrNotFound):
 		return "", err
 	case notes["trouble"] != "":
 		return notes["trouble"], nil
+	case err == nil:
+		return "payouts are paused: " + why, nil
 	case notes["waits"] != "":
 		return "payouts wait: " + notes["waits"], nil
 	}
-	return "", nil
+	waiting, err := c.waiting(ctx)
+	if err != nil || waiting == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%d settlements wait: see gbtpool payouts list", waiting), nil
+}
+
+// waiting returns how many settlements wait for something, such as an operator.
+func (c *Cashier) waiting(ctx context.Context) (int, error) {
+	notes, err := c.Store.Notes(ctx, payouts.NotesSettlements)
+	return len(notes), err
 }
 
 // payoutsItem says on the checklist how blocks are divided and accounts are paid.
@@ -77,8 +87,8 @@ func (a *App) payoutsItem(ctx context.Context) Item {
 
 // payoutsCollector tells Prometheus what is in the pool's books.
 type payoutsCollector struct {
-	cashier               *Cashier
-	sats, trouble, record *prometheus.Desc
+	cashier                        *Cashier
+	sats, trouble, record, waiting *prometheus.Desc
 }
 
 func newPayoutsCollector(c *Cashier) *payoutsCollector {
@@ -86,13 +96,14 @@ func newPayoutsCollector(c *Cashier) *payoutsCollector {
 		cashier: c,
 		sats:    prometheus.NewDesc("gbtpool_journal_satoshis", "What is in each of the pool's own accounts.", []string{"account"}, nil),
 		trouble: prometheus.NewDesc("gbtpool_payouts_halted", "1 while something keeps payouts from going on, 0 if not.", nil, nil),
+		waiting: prometheus.NewDesc("gbtpool_settlements_waiting", "Settlements that wait for something: approval, a signature, a conflict to end.", nil, nil),
 		record:  prometheus.NewDesc("gbtpool_journal_records_total", "Records in the journal.", nil, nil),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *payoutsCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.sats, c.trouble, c.record} {
+	for _, d := range []*prometheus.Desc{c.sats, c.trouble, c.record, c.waiting} {
 		out <- d
 	}
 }
@@ -110,6 +121,9 @@ func (c *payoutsCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	if head, err := c.cashier.Store.Head(ctx); err == nil {
 		out <- prometheus.MustNewConstMetric(c.record, prometheus.CounterValue, float64(head.Seq))
+	}
+	if waiting, err := c.cashier.waiting(ctx); err == nil {
+		out <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(waiting))
 	}
 	if trouble, err := c.cashier.trouble(ctx); err == nil {
 		out <- prometheus.MustNewConstMetric(c.trouble, prometheus.GaugeValue, truth(trouble != ""))

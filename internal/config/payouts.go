@@ -9,6 +9,7 @@ import (
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
 
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/payouts"
 )
 
@@ -47,6 +48,9 @@ type Payouts struct {
 	FeeBlocks           int           `default:"6" help:"Within how many blocks settlements should confirm."`
 	FeeBumpAfter        int32         `default:"6" help:"After how many blocks without a confirmation a higher fee is tried (BIP 125); 0 never."`
 }
+
+// leastCoinbase is the least weight that a coinbase with some outputs fits.
+const leastCoinbase = gbt.CoinbaseBase + 1000
 
 // PayoutSettings is what Payouts configures, checked and converted.
 type PayoutSettings struct {
@@ -89,8 +93,8 @@ func (p *Pool) setPayouts(s *PayoutSettings, chain *chaincfg.Params) []error {
 	if p.CoinbasePayments && s.Terms.Scheme != payouts.PPLNS {
 		fault("coinbase_payments", "coinbases can pay only under pplns, not under %s", s.Terms.Scheme)
 	}
-	if p.CoinbaseMinimum < 1 || p.CoinbaseOutputs < 1 || p.CoinbaseWeight < 2000 || p.CoinbaseWeight > 2_000_000 {
-		fault("coinbase_minimum, coinbase_outputs, coinbase_weight", "want 1 or more, 1 or more, and 2000 to 2000000")
+	if p.CoinbaseMinimum < 1 || p.CoinbaseOutputs < 1 || p.CoinbaseWeight < leastCoinbase || p.CoinbaseWeight > 2_000_000 {
+		fault("coinbase_minimum, coinbase_outputs, coinbase_weight", "want 1 or more, 1 or more, and %d to 2000000", leastCoinbase)
 	}
 	for _, addr := range p.FormerPayoutAddrs {
 		script, err := payoutScript(addr, chain)
