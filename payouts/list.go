@@ -199,8 +199,9 @@ func (l *List) pay(value int64) (listPayment, error) {
 	out := listPayment{pool: value}
 	room := l.MaxWeight - gbt.OutputWeight(l.Pool)
 	for _, p := range l.Payees {
-		amount := l.portion(divided, p.Weight) + p.Carry
-		if amount < l.Minimum || amount > out.pool {
+		// Who is owed more than there is gets what there is: else a large debt would never be paid.
+		amount := min(l.portion(divided, p.Weight)+p.Carry, out.pool)
+		if amount < l.Minimum {
 			continue
 		}
 		own := bytes.Equal(p.Script, l.Pool)
@@ -235,8 +236,8 @@ func (l *List) portion(amount int64, weight shares.Weight) int64 {
 }
 
 // Outputs implements gbt.Payees. Each account gets its part of what fee and bonus leave of value, rounded
-// down, and what it is owed from before, in the list's order, if that is Minimum at least, if as much is
-// left, and as long as there is room for outputs. The pool's own output is the last. It has what is left,
+// down, and what it is owed from before, or what is left, in the list's order, if that is Minimum at least, and
+// as long as there is room for outputs. Who gets less than its part for that is owed the rest. The pool's own output is the last. It has what is left,
 // and is there unless that is nothing and others are.
 func (l *List) Outputs(value int64) ([]gbt.Output, error) {
 	paid, err := l.pay(value)

@@ -86,7 +86,7 @@ func plainPay(l *List, value int64) (credits []Credit, outputs []gbt.Output) {
 		if l.Total > 0 {
 			amount += of(divided, int64(p.Weight), int64(l.Total))
 		}
-		if amount < l.Minimum || left < amount {
+		if amount = min(amount, left); amount < l.Minimum {
 			continue
 		}
 		own := string(p.Script) == string(l.Pool)
@@ -109,6 +109,18 @@ func plainPay(l *List, value int64) (credits []Credit, outputs []gbt.Output) {
 		outputs = append(outputs, pool)
 	}
 	return credits, outputs
+}
+
+// TestListPaysLargeDebts pays what there is to who is owed more than that, block by block.
+func TestListPaysLargeDebts(t *testing.T) {
+	l := &List{
+		Total: 16, Size: 16, Fee: 100, Minimum: 1000, MaxOutputs: 10, MaxWeight: ListWeight, Pool: []byte{1},
+		Payees: []ListPayee{{Account: "alice", Script: []byte{2}, Weight: 16, Carry: 4_950_000_000}},
+	}
+	outputs, err := l.Outputs(5_000_000_000)
+	if err != nil || len(outputs) != 1 || outputs[0].Value != 5_000_000_000 {
+		t.Errorf("%+v, %v: want that alice gets all", outputs, err)
+	}
 }
 
 // TestListOutputs divides any value by any list.

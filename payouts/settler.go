@@ -128,13 +128,16 @@ func NewSettler(cfg SettlerConfig) (*Settler, error) {
 func (s *Settler) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		ticker := time.NewTicker(s.cfg.Every)
-		defer ticker.Stop()
+		every := min(s.cfg.Every, firstLook)
 		for {
-			s.tick(ctx)
+			if s.tick(ctx) {
+				every = s.cfg.Every
+			}
+			timer := time.NewTimer(every)
 			select {
-			case <-ticker.C:
+			case <-timer.C:
 			case <-ctx.Done():
+				timer.Stop()
 				return nil
 			}
 		}
@@ -142,11 +145,17 @@ func (s *Settler) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// tick is one Work, whose errors are told to people.
-func (s *Settler) tick(ctx context.Context) {
+// firstLook is how often a worker looks until the ledger has been reached: at the start it takes a moment.
+const firstLook = 250 * time.Millisecond
+
+// tick is one Work, whose errors are told to people. It reports whether the ledger has been reached.
+func (s *Settler) tick(ctx context.Context) bool {
 	err := s.Work(ctx)
 	if ctx.Err() != nil {
-		return
+		return true
+	}
+	if errors.Is(err, shares.ErrAway) && len(s.notes) == 0 {
+		return false // it says so itself
 	}
 	text := ""
 	switch {
@@ -157,14 +166,15 @@ func (s *Settler) tick(ctx context.Context) {
 			s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "another gateway does the payouts")
 		}
 		s.idle = "another"
-		return
+		return true
 	case errors.Is(err, ErrMoved):
-		return // somebody else has posted something: the next tick looks at it
+		return true // somebody else has posted something: the next tick looks at it
 	case err != nil:
 		text = err.Error()
 	}
 	s.idle = ""
 	s.note(ctx, NotesWorker, "trouble", text)
+	return true
 }
 
 // The tables of notes.

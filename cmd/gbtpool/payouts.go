@@ -112,7 +112,7 @@ func payoutsOf(pool *config.Pool, s *config.Settings) app.Payouts {
 	p := app.Payouts{
 		Terms: s.Payouts.Terms, Policy: s.Payouts.Policy, Schedule: s.Payouts.Schedule,
 		Pool: append([][]byte{s.PayoutScript}, s.Payouts.Former...), Maturity: pool.Maturity, Final: pool.PayoutConfirmations,
-		BumpAfter: pool.FeeBumpAfter, FeeBlocks: pool.FeeBlocks, Mirror: s.Payouts.Mirror,
+		BumpAfter: pool.FeeBumpAfter, FeeBlocks: pool.FeeBlocks, Mirror: s.Payouts.Mirror, Every: pool.PayoutLook,
 	}
 	if pool.Redis == "" {
 		p.Mirror = "" // what is in memory is not to be mixed up with what was there before

@@ -36,19 +36,7 @@ type pool struct {
 // start makes a chain and runs a gateway on it until the test ends or stop is called.
 func start(t *testing.T) *pool {
 	t.Helper()
-	chain, err := devnet.New(devnet.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := chain.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := chain.Generate(t.Context(), 5, []byte{txscript.OP_TRUE}); err != nil {
-		t.Fatal(err)
-	}
-	return serve(t, chain, app.Choice{})
+	return serve(t, newDevnet(t), app.Choice{})
 }
 
 // configure returns a gateway's configuration on a chain.

@@ -331,7 +331,7 @@ func TestWalletFaults(t *testing.T) {
 
 func readable(t *testing.T, path string) {
 	t.Helper()
-	if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // that is the fault
+	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(fmt.Errorf("%s: %w", path, err))
 	}
 }

@@ -35,6 +35,7 @@ type Payouts struct {
 	WalletKeyFile      string `placeholder:"FILE" type:"path" help:"Key file, mode 0600, with a private key in WIF or 64 hexadecimal digits: payout_address is its address."`
 	WalletKeyForm      string `default:"p2wpkh" enum:"p2wpkh,p2tr" help:"Form of the key's address: ${enum}."`
 
+	PayoutLook          time.Duration `default:"5s" help:"How often the worker looks at blocks, settlements and who is due."`
 	PayoutThreshold     int64         `default:"1000000" help:"What an account has to have to be paid, in satoshis, unless it has a threshold of its own."`
 	PayoutInterval      time.Duration `default:"24h" help:"How often accounts are paid; 0 for times of the day, or only on demand."`
 	PayoutTimes         []string      `placeholder:"HH:MM" help:"Times of the day when accounts are paid (UTC), instead of the interval."`
@@ -48,6 +49,9 @@ type Payouts struct {
 	FeeBlocks           int           `default:"6" help:"Within how many blocks settlements should confirm."`
 	FeeBumpAfter        int32         `default:"6" help:"After how many blocks without a confirmation a higher fee is tried (BIP 125); 0 never."`
 }
+
+// leastLook and mostLook bound how often a worker looks: it holds a lease of a minute.
+const leastLook, mostLook = 100 * time.Millisecond, 20 * time.Second
 
 // leastCoinbase is the least weight that a coinbase with some outputs fits.
 const leastCoinbase = gbt.CoinbaseBase + 1000
@@ -86,6 +90,9 @@ func (p *Pool) setPayouts(s *PayoutSettings, chain *chaincfg.Params) []error {
 	faults = append(faults, p.setSchedule(s)...)
 	if least := int32(chain.CoinbaseMaturity); p.Maturity < least {
 		fault("maturity", "%d blocks, but a coinbase can be spent only %d deep", p.Maturity, least)
+	}
+	if p.PayoutLook < leastLook || p.PayoutLook > mostLook {
+		fault("payout_look", "%s is not from %s to %s", p.PayoutLook, leastLook, mostLook)
 	}
 	if p.PayoutConfirmations < 1 || p.FeeBumpAfter < 0 || p.FeeBlocks < 1 || p.FeeBlocks > 1008 {
 		fault("payout_confirmations, fee_bump_after, fee_blocks", "want 1 or more, 0 or more, and 1 to 1008")

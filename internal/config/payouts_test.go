@@ -50,6 +50,7 @@ func TestPayoutFaults(t *testing.T) {
 		"negative threshold": {func(p *Pool) { p.PayoutThreshold = -1 }, "payout_threshold"},
 		"negative interval":  {func(p *Pool) { p.PayoutInterval = -1 }, "payout_interval"},
 		"no time":            {func(p *Pool) { p.PayoutTimes = []string{"noon"} }, "payout_times"},
+		"frantic worker":     {func(p *Pool) { p.PayoutLook = time.Millisecond }, "payout_look"},
 		"unconfirmed":        {func(p *Pool) { p.PayoutConfirmations = 0 }, "payout_confirmations"},
 		"ceiling below":      {func(p *Pool) { p.FeeCeiling = 10 }, "fee_ceiling"},
 		"node without url":   {func(p *Pool) { p.Wallet, p.WalletUser = "node", "u" }, "wallet_url"},

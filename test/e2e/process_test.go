@@ -90,7 +90,11 @@ func run(t *testing.T, args ...string) *process {
 			p.mu.Unlock()
 		}
 	}()
-	go func() { p.done <- p.cmd.Wait() }()
+	go func() {
+		err := p.cmd.Wait()
+		<-read // what it printed last is there once it has ended
+		p.done <- err
+	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // it may have ended
 		<-read
