@@ -26,6 +26,8 @@ type fakeChain struct {
 	salt    uint32
 	// sent is every transaction that was given to it, by txid.
 	sent map[chainhash.Hash]*wire.MsgTx
+	// asked is done once, before the next answer about where a block stands.
+	asked func()
 	// deaf refuses all transactions with a reason.
 	deaf error
 }
@@ -135,6 +137,10 @@ func (c *fakeChain) Tip(context.Context) (Place, error) {
 }
 
 func (c *fakeChain) Standing(_ context.Context, hash chainhash.Hash) (Standing, error) {
+	if asked := c.asked; asked != nil {
+		c.asked = nil
+		asked()
+	}
 	height, ok := c.heights[hash]
 	if !ok || c.unknown[hash] {
 		return Standing{}, nil

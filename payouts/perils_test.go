@@ -250,6 +250,23 @@ func TestFinalLeavesTheChain(t *testing.T) {
 	}
 }
 
+// TestChainMovesMeanwhile reorganises the chain between two questions of one look: the worker does not go back
+// and forth, and the next look has it right.
+func TestChainMovesMeanwhile(t *testing.T) {
+	p := mature(t, nil)
+	p.work()
+	p.chain.mine(1)
+	p.chain.asked = func() { p.chain.reorganize(1) }
+	p.work()
+	if records := len(p.store.records); records > 7 {
+		t.Errorf("%d records, want that one look decides once", records)
+	}
+	p.work()
+	if st := p.status(); st.State != Published || len(p.chain.mempool) != 1 {
+		t.Errorf("status %+v", st)
+	}
+}
+
 // TestStrangeSpend stops planning if a coin was spent by something that the journal does not know, as it is
 // with an older journal on a host that has no mirror.
 func TestStrangeSpend(t *testing.T) {

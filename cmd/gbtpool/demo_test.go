@@ -7,6 +7,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/gbtpool/gbtpool/payouts"
 )
 
 // tenth is how much of the rate that a miner has the ledger's may be off.
@@ -40,6 +42,12 @@ func TestDemoTellsHashRates(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	paid := d.paidWithin(t, 2*time.Minute)
+	defer func() {
+		if !<-paid {
+			t.Error("nobody was paid within two minutes")
+		}
+	}()
 	// made are the hashes of the miners by second, the latest last.
 	var made [][]uint64
 	ticker := time.NewTicker(time.Second)
@@ -63,6 +71,34 @@ func TestDemoTellsHashRates(t *testing.T) {
 			t.Fatalf("the ledger's hash rates are off by %.0f %%", 100*off)
 		}
 	}
+}
+
+// paidWithin reports whether a settlement to all miners is on the chain within a time.
+func (d *demo) paidWithin(t *testing.T, limit time.Duration) <-chan bool {
+	t.Helper()
+	out := make(chan bool, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		for ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+			list, err := payouts.Settlements(ctx, d.gateway.Cashier().Store)
+			if err != nil || len(list) == 0 {
+				continue
+			}
+			first, err := payouts.Settlement(ctx, d.gateway.Cashier().Store, list[len(list)-1].ID)
+			confirmed := first.Status.State == payouts.Confirmed || first.Status.State == payouts.Final
+			if err == nil && confirmed && len(first.Plan.Payees) == len(d.miners) {
+				out <- true
+				return
+			}
+		}
+		out <- false
+	}()
+	return out
 }
 
 // off returns by how much the ledger's rates over a minute are off, at the worst miner.
