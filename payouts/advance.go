@@ -25,7 +25,10 @@ func load(ctx context.Context, tables Tables, id uint64) (*settlement, error) {
 	s := &settlement{id: id}
 	var err error
 	if s.status, err = field[Status](ctx, tables, TableSettlements, settlementField(id)); err != nil {
-		return nil, err
+		if errors.Is(err, ErrNotFound) {
+			err = ErrNotFound
+		}
+		return nil, fmt.Errorf("settlement %d: %w", id, err)
 	}
 	if s.plan, err = field[Plan](ctx, tables, TablePlans, settlementField(id)); err != nil {
 		return nil, err

@@ -309,7 +309,7 @@ func field[T any](ctx context.Context, tables looker, name, key string) (T, erro
 	text, err := tables.Field(ctx, name, key)
 	if err != nil {
 		var none T
-		return none, fmt.Errorf("%s %s: %w", name, key, err)
+		return none, err
 	}
 	return unmarshal[T](Set{name, key, text})
 }

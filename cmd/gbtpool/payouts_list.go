@@ -99,7 +99,11 @@ func showBlocks(ctx context.Context, out *screen, j *redisstore.Journal, limit i
 	if err != nil {
 		return err
 	}
-	out.printf("%9s  %-64s  %20s  %s", "block", "", "paid the pool", "")
+	if len(blocks) == 0 {
+		out.printf("no block yet")
+	} else {
+		out.printf("%9s  %-64s  %20s  %s", "block", "hash", "paid the pool", "stage")
+	}
 	for _, b := range blocks[:min(limit, len(blocks))] {
 		paid, stage := "", string(b.State.Stage)
 		if b.State.Reward > 0 {
@@ -120,7 +124,11 @@ func showSettlements(ctx context.Context, out *screen, j *redisstore.Journal, li
 	if err != nil {
 		return err
 	}
-	out.printf("%10s  %-10s  %22s  %s", "settlement", "state", "pays", "")
+	if len(list) == 0 {
+		out.printf("no settlement yet")
+	} else {
+		out.printf("%10s  %-10s  %22s  %s", "settlement", "state", "pays", "note")
+	}
 	for _, s := range list[:min(limit, len(list))] {
 		out.printf("%10d  %-10s  %22s  %s", s.ID, s.Status.State, satoshis(s.Status.Total), note(s.Status.Why, s.Note))
 	}

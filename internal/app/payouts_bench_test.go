@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"runtime/metrics"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +16,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/gbtpool/gbtpool/internal/mirror"
 	"github.com/gbtpool/gbtpool/internal/redisstore"
@@ -29,6 +34,7 @@ type stage struct {
 	window []shares.Credit
 	coins  []payouts.Coin
 	script []byte
+	addr   string // Redis's
 }
 
 func (s *stage) Blocks(context.Context, int) ([]shares.Block, error) {
@@ -54,7 +60,7 @@ func (s *stage) Block(context.Context, chainhash.Hash) (*wire.MsgBlock, error) {
 func (s *stage) Broadcast(context.Context, []byte) error { return nil }
 
 func (s *stage) Unspent(context.Context, wire.OutPoint) (payouts.Unspent, error) {
-	return payouts.Unspent{}, payouts.ErrSpent
+	return payouts.Unspent{Confirmations: 1}, nil
 }
 
 func (s *stage) FeeRate(context.Context, int) (int64, error) { return 2000, nil }
@@ -77,8 +83,8 @@ func witnessScript(n int) []byte {
 // newStage makes a worker on a real Redis, whose next work credits a block with a window of so many accounts.
 func newStage(b *testing.B, accounts int) (*stage, *payouts.Settler, *redisstore.Journal) {
 	b.Helper()
-	url := redisserver.New(b, redisserver.Config{Args: []string{"appendonly yes", "appendfsync everysec"}}).URL()
-	client, err := redisstore.Dial(redisstore.Config{URL: url, Prefix: "bench", Slow: time.Minute})
+	server := redisserver.New(b, redisserver.Config{Args: []string{"appendonly yes", "appendfsync everysec"}})
+	client, err := redisstore.Dial(redisstore.Config{URL: server.URL(), Prefix: "bench", Slow: time.Minute})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -95,7 +101,7 @@ func newStage(b *testing.B, accounts int) (*stage, *payouts.Settler, *redisstore
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &stage{Ledger: ledger, script: witnessScript(-1), block: wire.NewMsgBlock(&wire.BlockHeader{})}
+	s := &stage{Ledger: ledger, addr: strings.TrimSuffix(strings.TrimPrefix(server.URL(), "redis://"), "/0"), script: witnessScript(-1), block: wire.NewMsgBlock(&wire.BlockHeader{})}
 	coinbase := wire.NewMsgTx(2)
 	coinbase.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&chainhash.Hash{}, wire.MaxPrevOutIndex), []byte{1, 2}, nil))
 	coinbase.AddTxOut(wire.NewTxOut(20_000_000*1e8, s.script))
@@ -130,17 +136,92 @@ func newStage(b *testing.B, accounts int) (*stage, *payouts.Settler, *redisstore
 	return s, settler, journal
 }
 
+// peak returns what ends the sampling of the heap and says how much of it was in use at most, in MiB.
+func peak() func() float64 {
+	stop, most := make(chan struct{}), make(chan uint64, 1)
+	go func() {
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		top := uint64(0)
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			metrics.Read(sample)
+			top = max(top, sample[0].Value.Uint64())
+			select {
+			case <-ticker.C:
+			case <-stop:
+				most <- top
+				return
+			}
+		}
+	}()
+	return func() float64 {
+		close(stop)
+		return float64(<-most) / (1 << 20)
+	}
+}
+
+// bareCredit is the limit of crediting: the same balances set in Redis by bare commands of a thousand fields, and
+// a file that as much is written and synced to, part by part.
+func bareCredit(b *testing.B, s *stage) time.Duration {
+	b.Helper()
+	client := redis.NewClient(&redis.Options{Addr: s.addr, ReadTimeout: time.Minute})
+	defer func() {
+		if err := client.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
+	file, err := os.Create(filepath.Join(b.TempDir(), "mirror"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := file.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
+	begin := time.Now()
+	for part := range slices.Chunk(s.window, 4990) {
+		_, err := client.Pipelined(b.Context(), func(p redis.Pipeliner) error {
+			for chunk := range slices.Chunk(part, 1000) {
+				fields := make([]any, 0, 2000)
+				for _, c := range chunk {
+					fields = append(fields, c.Account, int64(c.Weight))
+				}
+				p.HSet(b.Context(), "bare", fields...)
+			}
+			return nil
+		})
+		if err == nil {
+			_, err = file.Write(make([]byte, 40*len(part)))
+		}
+		if err == nil {
+			err = file.Sync()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(begin)
+}
+
 // BenchmarkCreditMillion credits a block over a million accounts: divided, posted in parts to a real Redis,
 // and mirrored.
 func BenchmarkCreditMillion(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
-		_, settler, journal := newStage(b, 1_000_000)
+		s, settler, journal := newStage(b, 1_000_000)
+		most := peak()
+		begin := time.Now()
 		b.StartTimer()
 		if err := settler.Work(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
+		took, limit := time.Since(begin), bareCredit(b, s)
+		b.ReportMetric(most(), "MiB-live")
+		b.ReportMetric(limit.Seconds(), "s-limit")
+		b.ReportMetric(limit.Seconds()/took.Seconds(), "ratio")
 		if got, err := journal.Balance(b.Context(), payouts.Rewards); err != nil || got != -20_000_000*1e8 {
 			b.Fatalf("rewards are %d sat, %v", got, err)
 		}
@@ -160,11 +241,15 @@ func BenchmarkPlanHundredThousand(b *testing.B) {
 		if err := settler.Work(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+		most := peak()
 		b.StartTimer()
 		out, err := settler.Pay(b.Context())
 		if err != nil || out.Wait != nil {
 			b.Fatalf("%v, %v", err, out.Wait)
 		}
+		b.StopTimer()
+		b.ReportMetric(most(), "MiB-live")
+		b.StartTimer()
 		b.ReportMetric(float64(len(out.Plans)), "settlements")
 	}
 }
