@@ -21,9 +21,12 @@ test:
 lint:
 	$(GOLANGCI_LINT) run ./...
 
-## soak: kill parts of a running pool two hundred times, and compare what was acknowledged with what is credited
+## soak: kill parts of a running pool two hundred times, and compare what was acknowledged with what is credited;
+## then kill parts of one that pays, and replace the end of its chain, for SOAK, and compare chain and journal
+SOAK ?= 30m
 soak:
-	GBTPOOL_CRASH_ROUNDS=200 $(GO) test -timeout 2h -run TestCrash -v ./test/e2e
+	GBTPOOL_CRASH_ROUNDS=200 $(GO) test -timeout 2h -run 'TestCrash$$' -v ./test/e2e
+	GBTPOOL_SOAK=$(SOAK) $(GO) test -timeout 2h -run 'TestSoak$$' -v ./test/e2e
 
 ## bench: every benchmark BENCHCOUNT times, one after the other, and the medians, which docs/benchmarks.md has
 BENCHCOUNT ?= 5

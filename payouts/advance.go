@@ -68,6 +68,9 @@ func (s *Settler) settlements(ctx context.Context, tip Place) error {
 	if err != nil {
 		return err
 	}
+	if err := s.tidyNotes(ctx, statuses); err != nil {
+		return err
+	}
 	var open []uint64
 	for name, st := range statuses {
 		id, err := strconv.ParseUint(name, 10, 64)
@@ -91,6 +94,37 @@ func (s *Settler) settlements(ctx context.Context, tip Place) error {
 	}
 	s.watch.sweep()
 	return s.finals(ctx, tip, statuses)
+}
+
+// tidyNotes clears, once for each worker, what an earlier one has left said of what is over by now.
+func (s *Settler) tidyNotes(ctx context.Context, statuses map[string]Status) error {
+	if s.tidy {
+		return nil
+	}
+	settlements, err := s.cfg.Store.Notes(ctx, NotesSettlements)
+	if err != nil {
+		return err
+	}
+	for name := range settlements {
+		if !statuses[name].State.Open() {
+			s.note(ctx, NotesSettlements, name, "")
+		}
+	}
+	blocks, err := s.cfg.Store.Notes(ctx, NotesBlocks)
+	if err != nil {
+		return err
+	}
+	states, err := table[BlockState](ctx, s.cfg.Store, TableBlocks)
+	if err != nil {
+		return err
+	}
+	for name := range blocks {
+		if states[name].Stage == BlockCredited {
+			s.note(ctx, NotesBlocks, name, "")
+		}
+	}
+	s.tidy = true
+	return nil
 }
 
 // finals sends again what was final and has left the best chain all the same. It confirms again, because

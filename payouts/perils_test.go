@@ -267,6 +267,45 @@ func TestChainMovesMeanwhile(t *testing.T) {
 	}
 }
 
+// TestNotesAreTidied clears what a worker that died has left said of what is over.
+func TestNotesAreTidied(t *testing.T) {
+	p := mature(t, nil)
+	p.work()
+	p.chain.mine(6)
+	p.work()
+	p.work()
+	block := p.ledger.blocks[0].Hash.String()
+	if err := p.store.Note(t.Context(), Set{NotesSettlements, "1", "left"}, Set{NotesBlocks, block, "left"}); err != nil {
+		t.Fatal(err)
+	}
+	p.restart()
+	p.work()
+	p.waits(NotesSettlements, "1", "")
+	if n := len(p.store.notes[NotesSettlements]) + len(p.store.notes[NotesBlocks]); n != 0 {
+		t.Errorf("%d notes are left: %v", n, p.store.notes)
+	}
+}
+
+// TestSpentBelowThePlan sees a coin that was spent below the block that its settlement was planned on.
+func TestSpentBelowThePlan(t *testing.T) {
+	p := mature(t, nil)
+	p.chain.deaf = errors.New("no answer")
+	at := p.chain.best[len(p.chain.best)-2]
+	p.work()
+	st, err := load(t.Context(), p.store, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief := wire.NewMsgTx(2)
+	coin := wire.OutPoint(st.plan.Inputs[0].OutPoint)
+	thief.AddTxIn(wire.NewTxIn(&coin, nil, nil))
+	thief.AddTxOut(wire.NewTxOut(1, []byte{0x51}))
+	p.chain.blocks[at].Transactions = append(p.chain.blocks[at].Transactions, thief)
+	p.restart()
+	p.work()
+	p.waits(NotesSettlements, "1", "was spent by")
+}
+
 // TestStrangeSpend stops planning if a coin was spent by something that the journal does not know, as it is
 // with an older journal on a host that has no mirror.
 func TestStrangeSpend(t *testing.T) {

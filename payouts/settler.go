@@ -96,6 +96,8 @@ type Settler struct {
 	lookedAt time.Time
 	// final is the tip that final settlements were last looked at on.
 	final Place
+	// tidy is true once this worker has looked for notes that are of no use any more.
+	tidy bool
 	// waited is when somebody last was to be paid and had to wait.
 	waited time.Time
 	// notes are what was noted last, so that only changes are written and logged.
@@ -162,6 +164,7 @@ func (s *Settler) tick(ctx context.Context) bool {
 	case errors.Is(err, shares.ErrFenced):
 		s.lease = shares.Lease{}
 		clear(s.notes) // the other one writes its own
+		s.tidy = false
 		if s.idle != "another" {
 			s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "another gateway does the payouts")
 		}

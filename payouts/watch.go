@@ -8,9 +8,13 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 )
 
-// pastSince is how many blocks below the one that a settlement was planned on are looked through too if that
-// has left the best chain: what spends its inputs may be there then.
-const pastSince = 200
+const (
+	// belowSince is how many blocks below the one that a settlement was planned on are looked through too: the
+	// node that was asked for coins may have lagged.
+	belowSince = 12
+	// pastSince is how many if that block has left the best chain: what spends its inputs may be there then.
+	pastSince = 200
+)
 
 // spend is that a transaction in a block on the best chain spends a coin.
 type spend struct {
@@ -41,7 +45,11 @@ func newSpends(chain Chain) *spends {
 // find returns what spends coins in the blocks from the tip down to the one that a settlement was planned on.
 func (w *spends) find(ctx context.Context, tip Place, plan *Plan, coins []wire.OutPoint) (map[wire.OutPoint]spend, error) {
 	out := make(map[wire.OutPoint]spend)
-	for at := tip; at.Hash != plan.Since && at.Height > max(0, plan.Height-pastSince); {
+	down := max(0, plan.Height-pastSince)
+	for at := tip; at.Height > down; {
+		if at.Hash == plan.Since {
+			down = max(down, at.Height-belowSince)
+		}
 		l, err := w.look(ctx, at, coins)
 		if err != nil {
 			return nil, err

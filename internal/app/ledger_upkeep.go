@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -40,7 +41,7 @@ func (b *books) tend(ctx context.Context, height func() (int32, gbt.Target, erro
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerRetry)
 			defer cancel()
 			complain("give up the name", errors.Join(
-				b.ledger.GiveUp(last, "gateway:"+b.cfg.Gateway), b.ledger.GiveUp(last, "upkeep")))
+				b.ledger.GiveUp(last, "gateway:"+b.cfg.Gateway), b.ledger.GiveUp(last, "upkeep"), b.ledger.GiveUp(last, payouts.Job)))
 			return
 		case <-name.C:
 			complain("keep the name", b.claim(ctx))

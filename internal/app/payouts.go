@@ -124,8 +124,9 @@ type Cashier struct {
 	Wallet payouts.Wallet
 	mirror *mirror.Mirror
 	temp   string
-	// pool are the scripts of the pool's coins.
-	pool [][]byte
+	// pool are the scripts of the pool's coins, and final is how deep a payment is final.
+	pool  [][]byte
+	final int32
 }
 
 // CashierConfig configures a Cashier.
@@ -146,7 +147,7 @@ type CashierConfig struct {
 
 // NewCashier makes a Cashier.
 func NewCashier(ctx context.Context, cfg CashierConfig) (*Cashier, error) {
-	c := &Cashier{Nodes: cfg.Nodes, pool: cfg.Pool}
+	c := &Cashier{Nodes: cfg.Nodes, pool: cfg.Pool, final: cfg.Final}
 	if err := c.open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -196,8 +197,8 @@ func (c *Cashier) AddCoin(ctx context.Context, at wire.OutPoint, coin payouts.Un
 	switch {
 	case !ours:
 		return fmt.Errorf("coin %s has the script %x, which is not that of payout_address: it cannot be spent here", at, coin.Script)
-	case coin.Confirmations < 1:
-		return fmt.Errorf("coin %s is not confirmed yet", at)
+	case coin.Confirmations < int64(c.final):
+		return fmt.Errorf("coin %s has %d confirmations: wait until it has %d (payout_confirmations), or a reorganisation could take it away", at, coin.Confirmations, c.final)
 	}
 	return c.Operator.AddCoin(ctx, at, coin)
 }
