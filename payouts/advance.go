@@ -195,7 +195,7 @@ func (s *Settler) step(ctx context.Context, tip Place, st *settlement) error {
 	if err != nil {
 		return err
 	}
-	done, wait, err := s.seen(ctx, st, spent)
+	done, wait, err := s.seen(ctx, tip, st, spent)
 	if done || err != nil {
 		return err
 	}
@@ -231,7 +231,7 @@ func (s *Settler) send(ctx context.Context, tip Place, st *settlement) error {
 
 // seen acts on what blocks say of a settlement's inputs: a version of it is in one, or something else has
 // spent them. It reports whether that was all there is to do; wait says what a conflict waits for.
-func (s *Settler) seen(ctx context.Context, st *settlement, spent map[wire.OutPoint]spend) (done bool, wait, err error) {
+func (s *Settler) seen(ctx context.Context, tip Place, st *settlement, spent map[wire.OutPoint]spend) (done bool, wait, err error) {
 	foreign := make(map[wire.OutPoint]spend)
 	for _, at := range slices.SortedFunc(maps.Keys(spent), compareOutPoints) {
 		by := spent[at]
@@ -243,25 +243,31 @@ func (s *Settler) seen(ctx context.Context, st *settlement, spent map[wire.OutPo
 		next := st.status
 		next.State, next.Version, next.Block, next.Height = Confirmed, i+1, by.block.Hash.String(), by.block.Height
 		next.Confirms++
-		return true, nil, s.record(ctx, st.id, next, next.Confirms, Entry{Kind: KindConfirm})
+		return true, nil, s.record(ctx, st, next, next.Confirms, Entry{Kind: KindConfirm})
 	}
 	if done, err := s.adopt(ctx, st, foreign); done || err != nil {
 		return true, nil, err
 	}
-	return s.conflict(ctx, st, foreign)
+	return s.conflict(ctx, tip, st, foreign)
 }
 
 // record posts what has become of a settlement. mark tells records of one kind apart; 0 if there is one.
-func (s *Settler) record(ctx context.Context, id uint64, next Status, mark int, e Entry) error {
-	f, err := set(TableSettlements, settlementField(id), next)
+func (s *Settler) record(ctx context.Context, st *settlement, next Status, mark int, e Entry) error {
+	f, err := set(TableSettlements, settlementField(st.id), next)
 	if err != nil {
 		return err
 	}
-	e.Key, e.Sets = fmt.Sprintf("%s:%d", e.Kind, id), append(e.Sets, f)
+	e.Key, e.Sets = fmt.Sprintf("%s:%d", e.Kind, st.id), append(e.Sets, f)
 	if mark != 0 {
 		e.Key += ":" + strconv.Itoa(mark)
 	}
-	return s.post(ctx, func() (Entry, error) { return e, nil })
+	return s.post(ctx, func() (Entry, error) {
+		now, err := field[Status](ctx, s.cfg.Store, TableSettlements, settlementField(st.id))
+		if err == nil && now != st.status {
+			err = ErrMoved // somebody has brought it further meanwhile
+		}
+		return e, err
+	})
 }
 
 // confirmed looks whether a settlement's block is deep enough, or gone.
@@ -277,7 +283,7 @@ func (s *Settler) confirmed(ctx context.Context, tip Place, st *settlement) erro
 	case standing.Known && !standing.Best, !standing.Known && tip.Height >= st.status.Height+s.cfg.Final:
 		next := st.status
 		next.State, next.Version, next.Block, next.Height = Published, 0, "", 0
-		return s.record(ctx, st.id, next, next.Confirms, Entry{Kind: KindReopen})
+		return s.record(ctx, st, next, next.Confirms, Entry{Kind: KindReopen})
 	case standing.Best && standing.Depth >= s.cfg.Final:
 		return s.finish(ctx, st)
 	}
@@ -307,7 +313,7 @@ func (s *Settler) finish(ctx context.Context, st *settlement) error {
 		}
 		sets = append(sets, c)
 	}
-	return s.record(ctx, st.id, next, 0, Entry{Kind: KindFinal, Legs: legsOf(changes), Sets: sets})
+	return s.record(ctx, st, next, 0, Entry{Kind: KindFinal, Legs: legsOf(changes), Sets: sets})
 }
 
 // changeCoin makes a version's change known as a coin.

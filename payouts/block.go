@@ -47,6 +47,8 @@ type BlockState struct {
 	AccruedAll bool `json:"accrued_all,omitempty"`
 	// Merged is the block that its round was divided with, because it was void itself.
 	Merged string `json:"merged,omitempty"`
+	// LostAt is the height of the best chain when it was found to be lost.
+	LostAt int32 `json:"lost_at,omitempty"`
 	// Lists counts the lists that it may pay by.
 	Lists int `json:"lists,omitempty"`
 }

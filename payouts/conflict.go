@@ -63,8 +63,8 @@ func (p *Plan) pays(tx *wire.MsgTx) bool {
 // conflict deals with a settlement some of whose inputs are spent by something else, or are of a block that is
 // lost. It is dead once each version, or the plan if there is none, has an input that is gone so deep that
 // this is final: then the debits go back, once.
-func (s *Settler) conflict(ctx context.Context, st *settlement, foreign map[wire.OutPoint]spend) (done bool, wait, err error) {
-	final, why, err := s.lost(ctx, st)
+func (s *Settler) conflict(ctx context.Context, tip Place, st *settlement, foreign map[wire.OutPoint]spend) (done bool, wait, err error) {
+	final, why, err := s.lost(ctx, tip, st)
 	if err != nil {
 		return false, nil, err
 	}
@@ -87,11 +87,12 @@ func (s *Settler) conflict(ctx context.Context, st *settlement, foreign map[wire
 	if err != nil {
 		return true, nil, err
 	}
-	return true, nil, s.record(ctx, st.id, next, 0, e)
+	return true, nil, s.record(ctx, st, next, 0, e)
 }
 
-// lost returns which inputs of a settlement are gone with the block that made them, and says so.
-func (s *Settler) lost(ctx context.Context, st *settlement) (map[wire.OutPoint]bool, string, error) {
+// lost returns which inputs of a settlement are gone with the block that made them, and says so. That is final
+// only once the chain has grown on without it for long: the other branch may win yet.
+func (s *Settler) lost(ctx context.Context, tip Place, st *settlement) (map[wire.OutPoint]bool, string, error) {
 	gone, why := make(map[wire.OutPoint]bool), ""
 	for _, at := range st.inputs() {
 		c, err := field[CoinState](ctx, s.cfg.Store, TableCoins, at.String())
@@ -108,15 +109,7 @@ func (s *Settler) lost(ctx context.Context, st *settlement) (map[wire.OutPoint]b
 		if b.Stage != BlockLost {
 			continue
 		}
-		hash, err := chainhash.NewHashFromStr(c.From)
-		if err != nil {
-			return nil, "", fmt.Errorf("coin %s: %w", at, err)
-		}
-		standing, err := s.cfg.Chain.Standing(ctx, *hash)
-		if err != nil {
-			return nil, "", err
-		}
-		gone[at] = standing.Known && !standing.Best && standing.Depth >= s.conflictDepth()
+		gone[at] = tip.Height-b.LostAt >= s.conflictDepth()
 		why = fmt.Sprintf("coin %s is of block %s, which is lost", at, c.From)
 	}
 	return gone, why, nil
@@ -228,19 +221,28 @@ func (s *Settler) settledBy(ctx context.Context, st *settlement, by spend, spent
 	if !standing.Best || standing.Depth < s.conflictDepth() {
 		return Entry{}, fmt.Errorf("%s is %d deep: wait until it is %d deep", by.by, standing.Depth, s.conflictDepth())
 	}
+	gone := make(map[wire.OutPoint]bool)
+	for at, other := range spent {
+		if other.by == by.by {
+			gone[at] = true
+		}
+	}
+	if !st.dead(gone) {
+		return Entry{}, fmt.Errorf("%s does not spend a coin of each version of settlement %d: one of them may still confirm, and pay twice", by.by, st.id)
+	}
 	next := st.status
 	next.State, next.Why, next.Block, next.Height = Final, "settled by "+by.by.String(), by.block.Hash.String(), by.block.Height
 	sets, err := free(ctx, s.cfg.Store, st, func(at wire.OutPoint) bool { _, gone := spent[at]; return gone })
 	if err != nil {
 		return Entry{}, err
 	}
-	more, err := s.given(st, tx)
+	more, given, err := s.given(ctx, st, tx)
 	if err != nil {
 		return Entry{}, err
 	}
 	sets = append(sets, more...)
 	rest := st.status.Flight - st.status.Total
-	fee := feeOf(st, tx, rest)
+	fee := costOf(st, tx, given, rest)
 	changes := map[Account]int64{InFlight: -st.status.Flight, Paid: st.status.Total, TxFees: fee}
 	if err := s.bear(ctx, changes, fee-rest); err != nil {
 		return Entry{}, err
@@ -249,28 +251,35 @@ func (s *Settler) settledBy(ctx context.Context, st *settlement, by spend, spent
 	return Entry{Key: fmt.Sprintf("%s:%d", KindSettle, st.id), Kind: KindSettle, Legs: legsOf(changes), Sets: append(sets, f)}, err
 }
 
-// given makes known what a transaction gives back to the pool.
-func (s *Settler) given(st *settlement, tx *wire.MsgTx) ([]Set, error) {
+// given makes known what a transaction gives back to the pool, and returns how much that is.
+func (s *Settler) given(ctx context.Context, st *settlement, tx *wire.MsgTx) ([]Set, int64, error) {
 	var out []Set
-	txid := tx.TxHash()
+	sum, txid := int64(0), tx.TxHash()
 	for i, o := range tx.TxOut {
 		if !s.ours(o.PkScript) {
 			continue
 		}
-		f, err := coinSet(OutPoint(*wire.NewOutPoint(&txid, uint32(i))), CoinState{
-			Value: o.Value, Script: o.PkScript, From: "settlement " + settlementField(st.id), Known: true,
-		})
+		sum += o.Value
+		at := OutPoint(*wire.NewOutPoint(&txid, uint32(i)))
+		known, err := optional(s.cfg.Store.Field(ctx, TableCoins, wire.OutPoint(at).String()))
 		if err != nil {
-			return nil, err
+			return nil, 0, err
+		}
+		if known != "" {
+			continue // as it is
+		}
+		f, err := coinSet(at, CoinState{Value: o.Value, Script: o.PkScript, From: "settlement " + settlementField(st.id), Known: true})
+		if err != nil {
+			return nil, 0, err
 		}
 		out = append(out, f)
 	}
-	return out, nil
+	return out, sum, nil
 }
 
-// feeOf returns a transaction's fee, if it spends only coins that a settlement has, and else what is left of
-// what was in flight.
-func feeOf(st *settlement, tx *wire.MsgTx, left int64) int64 {
+// costOf returns what a transaction took from a settlement's coins beside what payees were to get and what it
+// gives back, if it spends only those, and else what is left of what was in flight.
+func costOf(st *settlement, tx *wire.MsgTx, given, left int64) int64 {
 	values := make(map[wire.OutPoint]int64)
 	for i := range st.versions {
 		for _, in := range st.versions[i].Inputs {
@@ -280,18 +289,15 @@ func feeOf(st *settlement, tx *wire.MsgTx, left int64) int64 {
 	for _, in := range st.plan.Inputs {
 		values[wire.OutPoint(in.OutPoint)] = in.Value
 	}
-	fee := int64(0)
+	cost := -given - st.status.Total
 	for _, in := range tx.TxIn {
 		value, ok := values[in.PreviousOutPoint]
 		if !ok {
 			return left
 		}
-		fee += value
+		cost += value
 	}
-	for _, o := range tx.TxOut {
-		fee -= o.Value
-	}
-	return fee
+	return cost
 }
 
 // Cancel takes back a settlement that was never signed, for an operator who has made sure of that: what was

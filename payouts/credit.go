@@ -281,6 +281,9 @@ func (s *Settler) rounds(ctx context.Context, o *own, c *crediting) ([]shares.Cr
 	sums := make(map[string]shares.Weight)
 	for _, v := range append(voids, o) {
 		round, err := s.cfg.Ledger.Round(ctx, v.Hash)
+		if errors.Is(err, shares.ErrFolded) && v != o {
+			err = nil // it was released under terms that have no use for rounds
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -306,12 +309,13 @@ func (s *Settler) rounds(ctx context.Context, o *own, c *crediting) ([]shares.Cr
 // merged returns the void blocks whose rounds are divided with a block's: those that are with none yet. Once
 // its first part is posted the choice stands.
 func (s *Settler) merged(ctx context.Context, o *own) ([]*own, error) {
-	with := ""
-	if o.state.Stage == BlockCrediting {
-		with = o.name()
-	}
-	voids, err := s.voids(ctx)
-	return slices.DeleteFunc(voids, func(v *own) bool { return v.state.Merged != with || v.state.Height > o.Height }), err
+	all, err := s.all(ctx)
+	return slices.DeleteFunc(all, func(v *own) bool {
+		if o.state.Stage == BlockCrediting {
+			return v.state.Merged != o.name()
+		}
+		return v.state.Stage != BlockVoid || v.state.Merged != "" || v.state.Height > o.Height
+	}), err
 }
 
 // flows joins what accounts are credited with what they were paid directly.

@@ -276,6 +276,9 @@ func (l *fakeLedger) WindowAt(_ context.Context, _ shares.Position, size shares.
 }
 
 func (l *fakeLedger) Round(_ context.Context, block chainhash.Hash) (shares.Round, error) {
+	if l.released[block] {
+		return shares.Round{}, shares.ErrFolded
+	}
 	return shares.Round{Block: block, Credits: l.windows[block]}, nil
 }
 

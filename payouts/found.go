@@ -141,7 +141,7 @@ func (s *Settler) follow(ctx context.Context, tip Place, o *own) error {
 	case o.state.Stage == BlockVoid && o.standing.Best:
 		return s.turn(ctx, o, BlockFound)
 	case o.state.Stage == BlockCredited && off:
-		return s.lose(ctx, o)
+		return s.lose(ctx, tip, o)
 	case o.state.Stage == BlockLost && deep:
 		return s.restore(ctx, o)
 	}
@@ -169,7 +169,7 @@ func (s *Settler) register(ctx context.Context, o *own) error {
 	next := BlockState{Stage: BlockFound, Height: o.Height, Account: o.Account}
 	var sets []Set
 	if s.cfg.Lists != nil {
-		texts, err := s.lists(ctx, o.PreviousBlock)
+		texts, err := listsOn(ctx, s.cfg.Lists, s.cfg.Chain, o.PreviousBlock)
 		if err != nil {
 			return err
 		}
@@ -189,17 +189,17 @@ func (s *Settler) register(ctx context.Context, o *own) error {
 	return err
 }
 
-// lists returns the lists of a block and of the one before it, as far as there are any.
-func (s *Settler) lists(ctx context.Context, previous chainhash.Hash) ([][]byte, error) {
+// listsOn returns the lists of a block and of the one before it, as far as there are any.
+func listsOn(ctx context.Context, lists ListStore, chain Chain, previous chainhash.Hash) ([][]byte, error) {
 	var out [][]byte
 	for range 2 {
-		text, err := s.cfg.Lists.List(ctx, previous)
+		text, err := lists.List(ctx, previous)
 		if err == nil {
 			out = append(out, text)
 		} else if !errors.Is(err, ErrNotFound) {
 			return nil, err
 		}
-		block, err := s.cfg.Chain.Block(ctx, previous)
+		block, err := chain.Block(ctx, previous)
 		if errors.Is(err, ErrUnknownBlock) {
 			break
 		}
@@ -242,7 +242,10 @@ func (s *Settler) release(ctx context.Context, found []shares.Block, states map[
 	for i := range found {
 		hash := found[i].Hash
 		st := states[hash.String()]
-		void := st.Stage == BlockVoid && (st.Merged != "" || s.cfg.Terms.Scheme != PROP)
+		void := st.Stage == BlockVoid && (states[st.Merged].Stage == BlockCredited || s.cfg.Terms.Scheme != PROP && st.Merged == "")
+		if st.Terms != nil && st.Terms.PerShare() && !st.AccruedAll {
+			continue // its round is still to be paid, once the reserve has enough
+		}
 		if found[i].Released || s.released[hash] || st.Stage != BlockCredited && !void {
 			continue
 		}
@@ -255,10 +258,11 @@ func (s *Settler) release(ctx context.Context, found []shares.Block, states map[
 }
 
 // lose books a credited block that the best chain has left. What it paid the pool is the reserve's loss,
-// so that nobody's balance shrinks; what it paid accounts directly never was. Payouts pause.
-func (s *Settler) lose(ctx context.Context, o *own) error {
+// so that nobody's balance shrinks; what it paid accounts directly never was, and what of that they had been
+// owed from before they are owed again. Payouts pause.
+func (s *Settler) lose(ctx context.Context, tip Place, o *own) error {
 	next := o.state
-	next.Stage = BlockLost
+	next.Stage, next.LostAt = BlockLost, tip.Height
 	next.Turn++
 	b, err := set(TableBlocks, o.name(), next)
 	if err != nil {
@@ -270,11 +274,35 @@ func (s *Settler) lose(ctx context.Context, o *own) error {
 	if err != nil {
 		return err
 	}
+	back, err := s.carried(ctx, o)
+	if err != nil {
+		return err
+	}
 	return s.post(ctx, func() (Entry, error) {
-		legs := legsOf(map[Account]int64{Rewards: next.Reward, Paid: -next.Direct, Reserve: next.Direct - next.Reward})
-		why := fmt.Sprintf("block %s at height %d was credited and is off the best chain now: %d sat are the reserve's loss; see the runbook, and then resume", o.Hash, o.Height, next.Reward-next.Direct)
-		return Entry{Key: lost.key(KindLoss), Kind: KindLoss, Legs: legs, Sets: append(gone, b, Set{TablePool, PoolPaused, why})}, nil
+		changes := map[Account]int64{Rewards: next.Reward, Paid: -next.Direct, Reserve: next.Direct - next.Reward}
+		for _, c := range back {
+			changes[Miner(c.Account)] += c.Amount
+			changes[Reserve] -= c.Amount
+		}
+		why := fmt.Sprintf("block %s at height %d was credited and is off the best chain now: %d sat are the reserve's loss; see the runbook, and then resume", o.Hash, o.Height, -changes[Reserve])
+		return Entry{Key: lost.key(KindLoss), Kind: KindLoss, Legs: legsOf(changes), Sets: append(gone, b, Set{TablePool, PoolPaused, why})}, nil
 	})
+}
+
+// carried returns what a block's coinbase has paid accounts of what they were owed from before.
+func (s *Settler) carried(ctx context.Context, o *own) ([]Credit, error) {
+	if o.state.Direct == 0 {
+		return nil, nil
+	}
+	block, err := s.cfg.Chain.Block(ctx, o.Hash)
+	if err != nil {
+		return nil, err
+	}
+	list, direct, err := s.read(ctx, o, block.Transactions[0], new(BlockState))
+	if err != nil || list == nil {
+		return nil, err
+	}
+	return list.carried(o.Found.Paid, direct), nil
 }
 
 // gone makes the changes that forget the coins of a block, but for those that a settlement has reserved.
@@ -292,10 +320,11 @@ func (s *Settler) gone(ctx context.Context, o *own) ([]Set, error) {
 	return out, nil
 }
 
-// restore undoes a loss: the block is back, and deep.
+// restore undoes a loss: the block is back, and deep. Who was paid meanwhile what the block has paid too keeps
+// that, and the reserve bears it.
 func (s *Settler) restore(ctx context.Context, o *own) error {
 	next := o.state
-	next.Stage = BlockCredited
+	next.Stage, next.LostAt = BlockCredited, 0
 	b, err := set(TableBlocks, o.name(), next)
 	if err != nil {
 		return err
@@ -308,29 +337,39 @@ func (s *Settler) restore(ctx context.Context, o *own) error {
 	if err != nil {
 		return err
 	}
+	carried, err := s.carried(ctx, o)
+	if err != nil {
+		return err
+	}
 	return s.post(ctx, func() (Entry, error) {
-		legs := legsOf(map[Account]int64{Rewards: -next.Reward, Paid: next.Direct, Reserve: next.Reward - next.Direct})
-		return Entry{Key: o.key(KindRestore), Kind: KindRestore, Legs: legs, Sets: append(back, b)}, nil
+		changes := map[Account]int64{Rewards: -next.Reward, Paid: next.Direct, Reserve: next.Reward - next.Direct}
+		for _, c := range carried {
+			has, err := s.cfg.Store.Balance(ctx, Miner(c.Account))
+			if err != nil {
+				return Entry{}, err
+			}
+			changes[Miner(c.Account)] -= min(has, c.Amount)
+			changes[Reserve] += min(has, c.Amount)
+		}
+		return Entry{Key: o.key(KindRestore), Kind: KindRestore, Legs: legsOf(changes), Sets: append(back, b)}, nil
 	})
 }
 
-// voids returns the blocks that are void, with their states.
-func (s *Settler) voids(ctx context.Context) ([]*own, error) {
+// all returns the blocks of the journal, with their states.
+func (s *Settler) all(ctx context.Context) ([]*own, error) {
 	states, err := table[BlockState](ctx, s.cfg.Store, TableBlocks)
 	if err != nil {
 		return nil, err
 	}
-	var out []*own
+	out := make([]*own, 0, len(states))
 	for _, name := range slices.Sorted(maps.Keys(states)) {
-		if st := states[name]; st.Stage == BlockVoid {
-			hash, err := chainhash.NewHashFromStr(name)
-			if err != nil {
-				return nil, fmt.Errorf("block %q: %w", name, err)
-			}
-			o := &own{state: st}
-			o.Hash = *hash
-			out = append(out, o)
+		hash, err := chainhash.NewHashFromStr(name)
+		if err != nil {
+			return nil, fmt.Errorf("block %q: %w", name, err)
 		}
+		o := &own{state: states[name]}
+		o.Hash = *hash
+		out = append(out, o)
 	}
 	return out, nil
 }

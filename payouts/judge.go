@@ -36,6 +36,14 @@ func (s judge) judge(r *Record) error {
 	for _, l := range r.Legs {
 		legs[l.Account] = l.Amount
 	}
+	if err := s.rule(r, legs); err != nil {
+		return err
+	}
+	return mayTouch(r)
+}
+
+// rule checks what is particular to a record's kind.
+func (s judge) rule(r *Record, legs map[Account]int64) error {
 	switch r.Kind {
 	case KindCredit, KindLoss, KindRestore:
 		return s.judgeBlock(r, legs)
@@ -48,31 +56,33 @@ func (s judge) judge(r *Record) error {
 	case KindFinal, KindReturn, KindSettle:
 		return s.judgeEnd(r, legs)
 	case KindApprove, KindPublish, KindConfirm, KindReopen:
-		if len(r.Legs) > 0 {
-			return fault(r, "a record of kind %s moves no money", r.Kind)
-		}
-		_, _, _, err := s.settlement(r)
-		return err
+		return s.judgeStep(r)
 	case KindBook:
 		for _, l := range r.Legs {
 			if _, miner := l.Account.Miner(); miner && l.Amount < 0 {
 				return fault(r, "the operator takes %d sat from %s", -l.Amount, l.Account)
 			}
-			if l.Account == Rewards || l.Account == InFlight || l.Account == Paid || l.Account == TxFees || l.Account == Crediting {
-				return fault(r, "%s is not the operator's to book", l.Account)
-			}
 		}
 		return nil
 	case KindFound, KindVoid:
 		return s.judgeTurn(r)
-	case KindCoin, KindThreshold, KindPause, KindResume:
-		if len(r.Legs) > 0 {
-			return fault(r, "a record of kind %s moves no money", r.Kind)
-		}
-		return nil
 	default:
-		return fault(r, "kind %q is not known", r.Kind)
+		return nil
 	}
+}
+
+// judgeStep checks a step of a settlement that changes nothing of what it has sealed and in flight.
+func (s judge) judgeStep(r *Record) error {
+	_, last, next, err := s.settlement(r)
+	switch {
+	case err != nil:
+		return err
+	case next.Versions != last.Versions || next.Flight != last.Flight || next.Total != last.Total:
+		return fault(r, "it changes what is sealed, in flight or to be paid")
+	case r.Kind == KindConfirm && (next.Version < 1 || next.Version > last.Versions):
+		return fault(r, "version %d was never sealed", next.Version)
+	}
+	return nil
 }
 
 // judgeBlock follows what is taken from Rewards, block by block.
@@ -114,9 +124,6 @@ func (s judge) block(name string) (BlockState, error) {
 
 // judgeTurn checks that only what was never credited is found or void.
 func (s judge) judgeTurn(r *Record) error {
-	if len(r.Legs) > 0 {
-		return fault(r, "a record of kind %s moves no money", r.Kind)
-	}
 	for _, f := range r.Sets {
 		if f.Table != TableBlocks {
 			continue

@@ -225,6 +225,23 @@ func (l *List) pay(value int64) (listPayment, error) {
 	return out, nil
 }
 
+// carried returns what of payments of a value is not a part of it, but was owed from before.
+func (l *List) carried(value int64, paid []Credit) []Credit {
+	divided := value - part(value, l.Fee)
+	divided -= part(divided, l.Bonus)
+	var out []Credit
+	for _, c := range paid {
+		for _, p := range l.Payees {
+			if p.Account == c.Account {
+				if more := c.Amount - l.portion(divided, p.Weight); more > 0 {
+					out = append(out, Credit{c.Account, more})
+				}
+			}
+		}
+	}
+	return out
+}
+
 // portion returns the part of an amount that a weight has of the total, rounded down.
 func (l *List) portion(amount int64, weight shares.Weight) int64 {
 	if l.Total == 0 {

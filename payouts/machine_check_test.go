@@ -224,7 +224,7 @@ func (m *machine) final(t *rapid.T) {
 	for _, b := range m.ledger.blocks {
 		best, st := m.chain.confirmations(b.Hash) > 0, m.state(t, b.Hash).Stage
 		if best != (st == BlockCredited) {
-			t.Errorf("block %s is on the best chain: %t, and %s", b.Hash, best, st)
+			t.Errorf("block %s is on the best chain: %t, and %s: %s", b.Hash, best, st, m.store.notes[NotesBlocks][b.Hash.String()])
 		}
 	}
 	if flight := m.balance(InFlight); flight != 0 {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/gbtpool/gbtpool/shares"
 )
@@ -35,6 +36,8 @@ type Owing struct {
 	head   Head
 	known  bool
 	credit []Credit
+	// blocks are those that were looked at.
+	blocks map[chainhash.Hash]ancestor
 }
 
 // NewOwing makes an Owing.
@@ -42,7 +45,7 @@ func NewOwing(cfg OwingConfig) (*Owing, error) {
 	if cfg.Store == nil || cfg.Ledger == nil || cfg.Lists == nil || cfg.Chain == nil || cfg.Minimum < 1 || len(cfg.Pool) == 0 {
 		return nil, errors.New("payouts: Store, Ledger, Lists, Chain, Minimum and Pool are required")
 	}
-	return &Owing{cfg: cfg}, nil
+	return &Owing{cfg: cfg, blocks: make(map[chainhash.Hash]ancestor)}, nil
 }
 
 // Owed returns what a coinbase on a block may pay to accounts beside the window: what they are owed, less
@@ -76,7 +79,7 @@ func (o *Owing) owed(ctx context.Context, previous chainhash.Hash, credits []Cre
 	if ours, err := o.unrecorded(ctx, found, previous); err != nil || ours {
 		return nil, err
 	}
-	promised, err := promises(ctx, o.cfg.Store, o.cfg.Lists, found)
+	promised, err := promises(ctx, o.cfg.Store, o.cfg.Lists, o.cfg.Chain, found)
 	if err != nil {
 		return nil, err
 	}
@@ -118,20 +121,80 @@ func (o *Owing) credits(ctx context.Context) ([]Credit, Head, error) {
 	return credits, head, nil
 }
 
-// unrecorded reports whether a block is the pool's and the ledger does not have it.
+// unrecorded reports whether a block, or one of those before it, is the pool's and the ledger does not have it:
+// it may wait in the spool of a gateway that is cut off.
 func (o *Owing) unrecorded(ctx context.Context, found []shares.Block, hash chainhash.Hash) (bool, error) {
-	if slices.ContainsFunc(found, func(b shares.Block) bool { return b.Hash == hash }) {
-		return false, nil
+	for range ancestors {
+		block, err := o.look(ctx, hash)
+		if err != nil {
+			return false, err
+		}
+		if block.ours && !slices.ContainsFunc(found, func(b shares.Block) bool { return b.Hash == hash }) {
+			return true, nil
+		}
+		if hash = block.previous; hash == (chainhash.Hash{}) {
+			break
+		}
+	}
+	return false, nil
+}
+
+// ancestors is how many blocks are looked at for some that the ledger does not have.
+const ancestors = 12
+
+// ancestor is what is remembered of a block: which one it is on, and whether it pays the pool.
+type ancestor struct {
+	previous chainhash.Hash
+	ours     bool
+}
+
+// look returns what is known of a block, which is fetched once.
+func (o *Owing) look(ctx context.Context, hash chainhash.Hash) (ancestor, error) {
+	o.mu.Lock()
+	known, ok := o.blocks[hash]
+	o.mu.Unlock()
+	if ok {
+		return known, nil
 	}
 	block, err := o.cfg.Chain.Block(ctx, hash)
 	if err != nil {
-		return false, err
+		return ancestor{}, err
 	}
-	for _, out := range block.Transactions[0].TxOut {
+	known.previous = block.Header.PrevBlock
+	if known.ours, err = o.pays(ctx, block); err != nil {
+		return ancestor{}, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.blocks) > 100*ancestors {
+		clear(o.blocks)
+	}
+	o.blocks[hash] = known
+	return known, nil
+}
+
+// pays reports whether a block pays the pool, or, with nothing left for the pool, by one of its lists.
+func (o *Owing) pays(ctx context.Context, block *wire.MsgBlock) (bool, error) {
+	outs, value := block.Transactions[0].TxOut, int64(0)
+	for _, out := range outs {
+		value += out.Value
 		for _, script := range o.cfg.Pool {
 			if string(out.PkScript) == string(script) {
 				return true, nil
 			}
+		}
+	}
+	texts, err := listsOn(ctx, o.cfg.Lists, o.cfg.Chain, block.Header.PrevBlock)
+	if err != nil {
+		return false, err
+	}
+	for _, text := range texts {
+		list, err := DecodeList(text)
+		if err != nil {
+			return false, err
+		}
+		if paid, _, ok := list.Paid(value, outs); ok && len(paid) > 0 {
+			return true, nil
 		}
 	}
 	return false, nil
@@ -139,7 +202,7 @@ func (o *Owing) unrecorded(ctx context.Context, found []shares.Block, hash chain
 
 // promises returns what blocks that are not credited yet may pay of what accounts are owed, by account: such
 // a block pays by the list of the block before it, or of the one before that.
-func promises(ctx context.Context, store Store, lists ListStore, found []shares.Block) (map[string]int64, error) {
+func promises(ctx context.Context, store Store, lists ListStore, chain Chain, found []shares.Block) (map[string]int64, error) {
 	states, err := table[BlockState](ctx, store, TableBlocks)
 	if err != nil {
 		return nil, err
@@ -169,11 +232,10 @@ func promises(ctx context.Context, store Store, lists ListStore, found []shares.
 			}
 		}
 		if st.Stage == "" {
-			var text []byte
-			if text, err = lists.List(ctx, found[i].PreviousBlock); err == nil {
-				err = add(text)
-			} else if errors.Is(err, ErrNotFound) {
-				err = nil
+			var texts [][]byte
+			texts, err = listsOn(ctx, lists, chain, found[i].PreviousBlock)
+			for _, text := range texts {
+				err = errors.Join(err, add(text))
 			}
 		}
 		if err != nil {

@@ -228,7 +228,7 @@ func (s *Settler) promised(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	return promises(ctx, s.cfg.Store, s.cfg.Lists, found)
+	return promises(ctx, s.cfg.Store, s.cfg.Lists, s.cfg.Chain, found)
 }
 
 // purse is what there is to pay with.

@@ -124,7 +124,7 @@ func (s *Settler) broadcast(ctx context.Context, st *settlement) error {
 		}
 		next := st.status
 		next.State, next.Sent = Published, true
-		return s.record(ctx, st.id, next, len(st.versions), Entry{Kind: KindPublish})
+		return s.record(ctx, st, next, len(st.versions), Entry{Kind: KindPublish})
 	}
 	return errors.Join(refusals...)
 }

@@ -329,6 +329,31 @@ func TestWalletFaults(t *testing.T) {
 	}
 }
 
+// TestAccounts makes scripts of addresses of the chain alone, and takes only coins that are the pool's and final.
+func TestAccounts(t *testing.T) {
+	script := app.AccountScript(&chaincfg.RegressionNetParams)
+	for _, account := range []string{"alice", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", ""} {
+		if _, err := script(account); err == nil {
+			t.Errorf("%q is taken for an address on regtest", account)
+		}
+	}
+	chain := newDevnet(t)
+	cfg := paying(t, chain)
+	p := run(t, chain, cfg)
+	at := wire.OutPoint{Index: 1}
+	for name, coin := range map[string]payouts.Unspent{
+		"another's": {Value: 5, Script: []byte{txscript.OP_TRUE}, Confirmations: 100},
+		"too new":   {Value: 5, Script: cfg.Payouts.Pool[0], Confirmations: 2},
+	} {
+		if err := p.Cashier().AddCoin(t.Context(), at, coin); err == nil {
+			t.Errorf("a coin that is %s is taken", name)
+		}
+	}
+	waitFor(t, "the ledger", func() bool {
+		return p.Cashier().AddCoin(t.Context(), at, payouts.Unspent{Value: 5, Script: cfg.Payouts.Pool[0], Confirmations: 3}) == nil
+	})
+}
+
 func readable(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Chmod(path, 0o644); err != nil {

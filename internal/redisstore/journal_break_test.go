@@ -12,8 +12,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
+
 	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
+	"github.com/gbtpool/gbtpool/test/redisserver"
 )
 
 // journal is beside the bench's ledger.
@@ -82,6 +85,28 @@ func moneyVerbs() []verb {
 		},
 	}
 	return []verb{money, note, discard}
+}
+
+// TestListsExpire keeps lists for a time after they were last committed, and not for ever.
+func TestListsExpire(t *testing.T) {
+	b := newBench(t, redisserver.New(t, redisserver.Config{Args: []string{"appendonly no"}}).URL(), "lists", 1)
+	lists, err := NewLists(ListsConfig{Ledger: b.Ledger, Keep: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, block := t.Context(), chainhash.Hash{1}
+	key := b.keys.pool("list:" + block.String())
+	for range 2 {
+		if _, err := lists.Commit(ctx, block, []byte("a list")); err != nil {
+			t.Fatal(err)
+		}
+		if left := b.redis.PTTL(ctx, key).Val(); left <= 59*time.Minute || left > time.Hour {
+			t.Errorf("the list is kept for %s", left)
+		}
+		if err := b.redis.PExpire(ctx, key, time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestDiscard puts a journal aside, and posts another in its place.
