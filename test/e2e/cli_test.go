@@ -75,7 +75,7 @@ func TestDemo(t *testing.T) {
 	if code := guest.wait(90 * time.Second); code != 0 || !strings.Contains(guest.output(), "accepted") {
 		t.Errorf("the guest ended with exit code %d:\n%s", code, guest.output())
 	}
-	p.await("block 121", time.Minute)
+	p.await("transactions  pays", 2*time.Minute)
 	took, code := p.signal(syscall.SIGINT)
 	if code != 0 {
 		t.Errorf("the demo ended with exit code %d", code)
