@@ -83,7 +83,7 @@ func witnessScript(n int) []byte {
 // newStage makes a worker on a real Redis, whose next work credits a block with a window of so many accounts.
 func newStage(b *testing.B, accounts int) (*stage, *payouts.Settler, *redisstore.Journal) {
 	b.Helper()
-	server := redisserver.New(b, redisserver.Config{Args: []string{"appendonly yes", "appendfsync everysec"}})
+	server := redisserver.New(b, redisserver.Config{Args: []string{"appendonly yes", "appendfsync always"}})
 	client, err := redisstore.Dial(redisstore.Config{URL: server.URL(), Prefix: "bench", Slow: time.Minute})
 	if err != nil {
 		b.Fatal(err)
