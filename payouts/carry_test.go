@@ -248,3 +248,79 @@ func TestDirectDebitsComeFirst(t *testing.T) {
 	}
 	p.wants(map[Account]int64{Crediting: 0, Miner("zoe"): reward - reward/100 - reward/4})
 }
+
+// TestGiveBack gives debits back of a settlement whose coins something has spent that pays one of its payees, when
+// an operator says so, and not before that is final.
+func TestGiveBack(t *testing.T) {
+	p := mature(t, nil)
+	p.chain.deaf = errors.New("no answer")
+	p.work()
+	st, err := load(t.Context(), p.store, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.GiveBack(t.Context(), 1, "too early"); err == nil {
+		t.Error("the debits of a settlement that may confirm went back")
+	}
+	other := wire.NewMsgTx(2)
+	at := wire.OutPoint(st.plan.Inputs[0].OutPoint)
+	other.AddTxIn(wire.NewTxIn(&at, nil, nil))
+	other.AddTxOut(wire.NewTxOut(1000, st.plan.Payees[0].Script))
+	p.chain.mempool = []*wire.MsgTx{other}
+	p.chain.mine(99)
+	p.work()
+	if err := p.GiveBack(t.Context(), 1, "too early"); err == nil {
+		t.Error("the debits went back before that was final")
+	}
+	p.chain.mine(1)
+	p.work()
+	if st := p.status(); !st.State.Open() {
+		t.Fatalf("status %+v: it is the operator's to say", st)
+	}
+	if err := p.GiveBack(t.Context(), 1, "it was change"); err != nil {
+		t.Fatal(err)
+	}
+	p.sound()
+	p.wants(map[Account]int64{Miner("alice"): 37.125e8, InFlight: 0})
+	if err := p.GiveBack(t.Context(), 1, "again"); err == nil {
+		t.Error("they went back twice")
+	}
+}
+
+// TestSchemeChangesUnderALists divides a block by the terms that its coinbase was made by.
+func TestSchemeChangesUnderALists(t *testing.T) {
+	for _, terms := range []Terms{{Scheme: SOLO}, {Scheme: PPS}, {Scheme: PROP}} {
+		lists := make(fakeLists)
+		p := newPool(t, func(c *SettlerConfig) { c.Wallet, c.Lists = nil, lists })
+		block := p.findListed(p.list(lists, 0), reward)
+		p.work()
+		p.cfg.Terms = terms
+		p.restart()
+		p.chain.mine(100)
+		p.work()
+		if st := p.state(block); st.Stage != BlockCredited || st.Terms.Scheme != PPLNS {
+			t.Errorf("%s: the block is %+v, notes %v", terms.Scheme, st, p.store.notes)
+		}
+		p.wants(map[Account]int64{Miner("alice"): 0, Miner("finder"): 0, Reserve: 0, Fee: reward / 100})
+	}
+}
+
+// TestRegisterWaitsForTheParent does not settle on too few lists while no node knows the block before.
+func TestRegisterWaitsForTheParent(t *testing.T) {
+	lists := make(fakeLists)
+	p := newPool(t, func(c *SettlerConfig) { c.Wallet, c.Lists = nil, lists })
+	p.chain.mine(2)
+	parent := p.chain.best[len(p.chain.best)-1]
+	block := p.findListed(p.list(lists, 0), reward)
+	p.chain.unknown[parent] = true
+	p.work()
+	if _, err := field[BlockState](t.Context(), p.store, TableBlocks, block.String()); !errors.Is(err, ErrNotFound) {
+		t.Errorf("it is registered: %v", err)
+	}
+	delete(p.chain.unknown, parent)
+	p.chain.mine(1)
+	p.work()
+	if st := p.state(block); st.Lists != 1 {
+		t.Errorf("the block is %+v", st)
+	}
+}

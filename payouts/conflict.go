@@ -96,6 +96,9 @@ func (s *Settler) lost(ctx context.Context, tip Place, st *settlement) (map[wire
 	gone, why := make(map[wire.OutPoint]bool), ""
 	for _, at := range st.inputs() {
 		c, err := field[CoinState](ctx, s.cfg.Store, TableCoins, at.String())
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -153,6 +156,9 @@ func free(ctx context.Context, tables Tables, st *settlement, gone func(wire.Out
 	for _, at := range inputs {
 		name := at.String()
 		c, err := field[CoinState](ctx, tables, TableCoins, name)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -195,6 +201,43 @@ func (s *Settler) Settle(ctx context.Context, id uint64, txid chainhash.Hash) er
 		}
 		return Entry{}, fmt.Errorf("no block since the settlement was planned has a transaction %s that spends one of its inputs: %w", txid, ErrNotFound)
 	})
+}
+
+// GiveBack gives the debits of a settlement back that can never confirm, because something else has spent its
+// coins for good, for an operator who has seen that this has not paid its payees, or has seen to it otherwise.
+func (s *Settler) GiveBack(ctx context.Context, id uint64, why string) error {
+	tip, err := s.cfg.Chain.Tip(ctx)
+	if err != nil {
+		return err
+	}
+	st, err := load(ctx, s.cfg.Store, id)
+	if err != nil {
+		return err
+	}
+	if !st.status.State.Open() || st.status.State == Confirmed {
+		return fmt.Errorf("settlement %d is %s", id, st.status.State)
+	}
+	spent, err := s.watch.find(ctx, tip, &st.plan, st.inputs())
+	if err != nil {
+		return err
+	}
+	gone := make(map[wire.OutPoint]bool)
+	for at, by := range spent {
+		standing, err := s.cfg.Chain.Standing(ctx, by.block.Hash)
+		if err != nil {
+			return err
+		}
+		own := slices.ContainsFunc(st.versions, func(v Version) bool { return v.TxID == by.by })
+		gone[at] = !own && standing.Best && standing.Depth >= s.conflictDepth()
+	}
+	if !st.dead(gone) {
+		return fmt.Errorf("settlement %d may still confirm: a coin of each of its versions has to be spent by something else, %d blocks deep", id, s.conflictDepth())
+	}
+	e, next, err := returning(ctx, s.cfg.Store, st, "given back: "+why, func(at wire.OutPoint) bool { return gone[at] })
+	if err != nil {
+		return err
+	}
+	return s.record(ctx, st, next, 0, e)
 }
 
 // settledBy makes the entry that books a settlement as paid by a transaction.
@@ -255,8 +298,16 @@ func (s *Settler) settledBy(ctx context.Context, st *settlement, by spend, spent
 func (s *Settler) given(ctx context.Context, st *settlement, tx *wire.MsgTx) ([]Set, int64, error) {
 	var out []Set
 	sum, txid := int64(0), tx.TxHash()
+	paid := make(map[string]int64)
+	for _, p := range st.plan.Payees {
+		paid[string(p.Script)] = p.Output
+	}
 	for i, o := range tx.TxOut {
-		if !s.ours(o.PkScript) {
+		if amount := paid[string(o.PkScript)]; amount > 0 && o.Value >= amount {
+			delete(paid, string(o.PkScript)) // a payee's, also if that is the pool
+			continue
+		}
+		if !s.ours(o.PkScript) && !st.changes(o.PkScript) {
 			continue
 		}
 		sum += o.Value
@@ -275,6 +326,12 @@ func (s *Settler) given(ctx context.Context, st *settlement, tx *wire.MsgTx) ([]
 		out = append(out, f)
 	}
 	return out, sum, nil
+}
+
+// changes reports whether a script is one that a settlement's change goes to.
+func (st *settlement) changes(script []byte) bool {
+	is := func(c *Change) bool { return c != nil && bytes.Equal(c.Script, script) }
+	return is(st.plan.Change) || slices.ContainsFunc(st.versions, func(v Version) bool { return is(v.Change) })
 }
 
 // costOf returns what a transaction took from a settlement's coins beside what payees were to get and what it

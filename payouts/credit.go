@@ -36,8 +36,9 @@ type crediting struct {
 	flows []flow // by account
 	// head moves what is not an account's of the window or round.
 	head map[Account]int64
-	// first is what the first part's record sets beside the block, and last what the last one's does.
-	first, last []Set
+	// first is what the first part's record sets beside the block.
+	first    []Set
+	coinbase *wire.MsgTx
 }
 
 // credit credits a block's accounts with what its coinbase paid, in as many records as it takes.
@@ -67,7 +68,6 @@ func (s *Settler) creditPart(ctx context.Context, o *own, c *crediting, part int
 	}
 	if part == next.Parts {
 		next.Stage = BlockCredited
-		sets = append(sets, c.last...)
 	}
 	b, err := set(TableBlocks, o.name(), next)
 	if err != nil {
@@ -75,7 +75,14 @@ func (s *Settler) creditPart(ctx context.Context, o *own, c *crediting, part int
 	}
 	sets = append(sets, b)
 	err = s.post(ctx, func() (Entry, error) {
-		changes := make(map[Account]int64)
+		changes, sets := make(map[Account]int64), sets
+		if part == next.Parts {
+			coins, err := s.coins(ctx, o, c.coinbase)
+			if err != nil {
+				return Entry{}, err
+			}
+			sets = append(slices.Clone(sets), coins...)
+		}
 		if part == 1 {
 			// What is divided beside the reward may have been moved since.
 			if carry, err := s.cfg.Store.Balance(ctx, Carry); err != nil || carry != next.Carry {
@@ -128,7 +135,7 @@ func (s *Settler) divide(ctx context.Context, o *own) (*crediting, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &crediting{next: o.state}
+	c := &crediting{next: o.state, coinbase: block.Transactions[0]}
 	list, direct, err := s.read(ctx, o, block.Transactions[0], &c.next)
 	if err != nil {
 		return nil, err
@@ -156,8 +163,7 @@ func (s *Settler) divide(ctx context.Context, o *own) (*crediting, error) {
 	}
 	c.flows = flows(d.Credits, direct)
 	c.next.Parts = max(1, (len(c.flows)+partLegs-1)/partLegs)
-	c.last, err = s.coins(ctx, o, block.Transactions[0])
-	return c, err
+	return c, nil
 }
 
 // terms returns what a block is divided by: what its first part has noted, what its coinbase was made by, and
@@ -170,8 +176,9 @@ func (s *Settler) terms(o *own, list *List) Terms {
 		return *o.state.Terms
 	}
 	t := s.cfg.Terms
-	if list != nil {
-		t.Fee, t.Bonus = list.Fee, list.Bonus
+	if list != nil { // which only PPLNS has
+		t.Scheme, t.Fee, t.Bonus = PPLNS, list.Fee, list.Bonus
+		t.Multiple = min(max(t.Multiple, MinMultiple), MaxMultiple)
 	}
 	return t
 }
@@ -217,8 +224,8 @@ func (s *Settler) read(ctx context.Context, o *own, coinbase *wire.MsgTx, next *
 			next.Reward += out.Value
 		}
 	}
-	if next.Reward == 0 && o.Found.Paid > 0 {
-		return nil, nil, fmt.Errorf("the coinbase of block %s was to pay the pool %d sat and pays none of its scripts: name the payout address that was in use among the former ones", o.Hash, o.Found.Paid)
+	if next.Reward < o.Found.Paid {
+		return nil, nil, fmt.Errorf("the coinbase of block %s was to pay the pool %d sat and pays its scripts %d sat: name the payout address that was in use among the former ones", o.Hash, o.Found.Paid, next.Reward)
 	}
 	return nil, nil, nil
 }
@@ -239,8 +246,9 @@ func (s *Settler) weights(ctx context.Context, o *own, list *List, c *crediting)
 		credits, err = s.rounds(ctx, o, c)
 	}
 	if errors.Is(err, shares.ErrFolded) && o.state.Turn > 0 {
-		// It was taken for lost, and who had worked for it is not known any more: it is carried.
-		return nil, nil
+		// It was taken for lost, and who had worked for it is not known any more, but for those on its list: what
+		// nobody is known for is carried.
+		return list.weights(), nil
 	}
 	return credits, err
 }
@@ -281,7 +289,7 @@ func (s *Settler) rounds(ctx context.Context, o *own, c *crediting) ([]shares.Cr
 	sums := make(map[string]shares.Weight)
 	for _, v := range append(voids, o) {
 		round, err := s.cfg.Ledger.Round(ctx, v.Hash)
-		if errors.Is(err, shares.ErrFolded) && v != o {
+		if errors.Is(err, shares.ErrFolded) && (v != o || o.state.Turn > 0) {
 			err = nil // it was released under terms that have no use for rounds
 		}
 		if err != nil {

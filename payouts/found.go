@@ -105,7 +105,7 @@ func (s *Settler) block(ctx context.Context, tip Place, o *own) error {
 		return err
 	}
 	unpaid := s.perShare(ctx, o)
-	if unpaid != nil && stops(unpaid) {
+	if unpaid != nil && !errors.Is(unpaid, ErrOverdrawn) && !errors.Is(unpaid, shares.ErrFolded) {
 		return unpaid
 	}
 	if err := s.follow(ctx, tip, o); err != nil {
@@ -120,7 +120,7 @@ func (s *Settler) block(ctx context.Context, tip Place, o *own) error {
 // perShare pays a block's round per share, if that is what was promised when it was found, and not done.
 func (s *Settler) perShare(ctx context.Context, o *own) error {
 	terms := o.state.Terms
-	if terms == nil && o.state.Stage == BlockFound {
+	if terms == nil && o.state.Stage == BlockFound && o.state.Lists == 0 {
 		terms = &s.cfg.Terms
 	}
 	if terms == nil || !terms.PerShare() || o.state.AccruedAll {
@@ -175,6 +175,9 @@ func (s *Settler) register(ctx context.Context, o *own) error {
 		}
 		for i, text := range texts {
 			sets = append(sets, Set{TableLists, fmt.Sprintf("%s/%d", o.name(), i+1), string(text)})
+		}
+		if _, err := s.cfg.Chain.Block(ctx, o.PreviousBlock); err != nil {
+			return err // whether there is a list on the block before is not known yet
 		}
 		next.Lists = len(texts)
 	}
@@ -270,39 +273,45 @@ func (s *Settler) lose(ctx context.Context, tip Place, o *own) error {
 	}
 	lost := *o
 	lost.state.Turn = next.Turn
-	gone, err := s.gone(ctx, o)
-	if err != nil {
-		return err
-	}
-	back, err := s.carried(ctx, o)
-	if err != nil {
-		return err
-	}
 	return s.post(ctx, func() (Entry, error) {
+		gone, err := s.gone(ctx, o)
+		if err != nil {
+			return Entry{}, err
+		}
+		taken, err := s.moved(ctx, -1, o.key(KindRestore), o.key(KindCredit)+"/1")
+		if err != nil {
+			return Entry{}, err
+		}
 		changes := map[Account]int64{Rewards: next.Reward, Paid: -next.Direct, Reserve: next.Direct - next.Reward}
-		for _, c := range back {
-			changes[Miner(c.Account)] += c.Amount
-			changes[Reserve] -= c.Amount
+		for _, l := range taken {
+			changes[l.Account] += l.Amount
+			changes[Reserve] -= l.Amount
 		}
 		why := fmt.Sprintf("block %s at height %d was credited and is off the best chain now: %d sat are the reserve's loss; see the runbook, and then resume", o.Hash, o.Height, -changes[Reserve])
 		return Entry{Key: lost.key(KindLoss), Kind: KindLoss, Legs: legsOf(changes), Sets: append(gone, b, Set{TablePool, PoolPaused, why})}, nil
 	})
 }
 
-// carried returns what a block's coinbase has paid accounts of what they were owed from before.
-func (s *Settler) carried(ctx context.Context, o *own) ([]Credit, error) {
-	if o.state.Direct == 0 {
-		return nil, nil
+// moved returns what the first of some records that is there has moved of miners' accounts in one direction, as
+// positive amounts: what a credit or a restoration took, or a loss gave.
+func (s *Settler) moved(ctx context.Context, sign int64, keys ...string) ([]Leg, error) {
+	for _, key := range keys {
+		r, err := s.cfg.Store.Posted(ctx, key)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		var out []Leg
+		for _, l := range r.Legs {
+			if _, miner := l.Account.Miner(); miner && l.Amount*sign > 0 {
+				out = append(out, Leg{l.Account, l.Amount * sign})
+			}
+		}
+		return out, nil
 	}
-	block, err := s.cfg.Chain.Block(ctx, o.Hash)
-	if err != nil {
-		return nil, err
-	}
-	list, direct, err := s.read(ctx, o, block.Transactions[0], new(BlockState))
-	if err != nil || list == nil {
-		return nil, err
-	}
-	return list.carried(o.Found.Paid, direct), nil
+	return nil, nil
 }
 
 // gone makes the changes that forget the coins of a block, but for those that a settlement has reserved.
@@ -333,23 +342,23 @@ func (s *Settler) restore(ctx context.Context, o *own) error {
 	if err != nil {
 		return err
 	}
-	back, err := s.coins(ctx, o, block.Transactions[0])
-	if err != nil {
-		return err
-	}
-	carried, err := s.carried(ctx, o)
-	if err != nil {
-		return err
-	}
 	return s.post(ctx, func() (Entry, error) {
+		back, err := s.coins(ctx, o, block.Transactions[0])
+		if err != nil {
+			return Entry{}, err
+		}
+		given, err := s.moved(ctx, 1, o.key(KindLoss))
+		if err != nil {
+			return Entry{}, err
+		}
 		changes := map[Account]int64{Rewards: -next.Reward, Paid: next.Direct, Reserve: next.Reward - next.Direct}
-		for _, c := range carried {
-			has, err := s.cfg.Store.Balance(ctx, Miner(c.Account))
+		for _, l := range given {
+			has, err := s.cfg.Store.Balance(ctx, l.Account)
 			if err != nil {
 				return Entry{}, err
 			}
-			changes[Miner(c.Account)] -= min(has, c.Amount)
-			changes[Reserve] += min(has, c.Amount)
+			changes[l.Account] -= min(has, l.Amount)
+			changes[Reserve] += min(has, l.Amount)
 		}
 		return Entry{Key: o.key(KindRestore), Kind: KindRestore, Legs: legsOf(changes), Sets: append(back, b)}, nil
 	})

@@ -66,6 +66,8 @@ func (s judge) rule(r *Record, legs map[Account]int64) error {
 		return nil
 	case KindFound, KindVoid:
 		return s.judgeTurn(r)
+	case KindCoin:
+		return s.judgeFreed(r, 0)
 	default:
 		return nil
 	}
@@ -104,6 +106,9 @@ func (s judge) judgeBlock(r *Record, legs map[Account]int64) error {
 		}
 		if !mayFollow(last.Stage, next.Stage, r.Kind) {
 			return fault(r, "block %s is %s and cannot be %s then", f.Field, last.Stage, next.Stage)
+		}
+		if err := s.judgeFreed(r, 0); err != nil {
+			return err
 		}
 		if got := last.rewarded() - legs[Rewards]; got != next.rewarded() {
 			return fault(r, "block %s paid %d sat, and %d sat are credited for it", f.Field, next.rewarded(), got)

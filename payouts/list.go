@@ -225,18 +225,15 @@ func (l *List) pay(value int64) (listPayment, error) {
 	return out, nil
 }
 
-// carried returns what of payments of a value is not a part of it, but was owed from before.
-func (l *List) carried(value int64, paid []Credit) []Credit {
-	divided := value - part(value, l.Fee)
-	divided -= part(divided, l.Bonus)
-	var out []Credit
-	for _, c := range paid {
-		for _, p := range l.Payees {
-			if p.Account == c.Account {
-				if more := c.Amount - l.portion(divided, p.Weight); more > 0 {
-					out = append(out, Credit{c.Account, more})
-				}
-			}
+// weights returns the accounts of a list with their weights; none of no list.
+func (l *List) weights() []shares.Credit {
+	if l == nil {
+		return nil
+	}
+	out := make([]shares.Credit, 0, len(l.Payees))
+	for _, p := range l.Payees {
+		if p.Weight > 0 {
+			out = append(out, shares.Credit{Account: p.Account, Weight: p.Weight})
 		}
 	}
 	return out

@@ -34,6 +34,7 @@ type payoutsCmd struct {
 	Seal      payoutsSealCmd      `cmd:"" help:"Bring back a settlement that was signed offline; it is checked to the last byte."`
 	Publish   payoutsPublishCmd   `cmd:"" help:"Send a sealed settlement to all nodes now, as often as you like."`
 	Cancel    payoutsCancelCmd    `cmd:"" help:"Take back a settlement that was never signed."`
+	Return    payoutsReturnCmd    `cmd:"" help:"Give debits back that a settlement can never pay, because something else has spent its coins."`
 	Settle    payoutsSettleCmd    `cmd:"" help:"Book a settlement as paid by a transaction that was made elsewhere."`
 	Pause     payoutsPauseCmd     `cmd:"" help:"Plan, sign and send nothing new."`
 	Resume    payoutsResumeCmd    `cmd:"" help:"End a pause."`
@@ -166,6 +167,25 @@ func (c *payoutsCancelCmd) Run(ctx context.Context, out *screen) error {
 			return err
 		}
 		out.printf("%s settlement %d: its debits are back on the accounts", out.paint(yellow, "cancelled"), c.ID)
+		return nil
+	})
+}
+
+// payoutsReturnCmd gives debits back.
+type payoutsReturnCmd struct {
+	payoutsFlags `embed:""`
+	ID           uint64 `arg:"" help:"Number of the settlement."`
+	Why          string `arg:"" help:"Why, for whoever looks later."`
+	NotPaid      bool   `required:"" help:"Say that its payees were not paid by what has spent its coins: they are paid again."`
+}
+
+// Run implements the command.
+func (c *payoutsReturnCmd) Run(ctx context.Context, out *screen) error {
+	return c.cashier(ctx, func(cash *app.Cashier) error {
+		if err := cash.Settler.GiveBack(ctx, c.ID, c.Why); err != nil {
+			return err
+		}
+		out.printf("%s settlement %d: its debits are back on the accounts", out.paint(yellow, "returned"), c.ID)
 		return nil
 	})
 }

@@ -78,14 +78,14 @@ type Wallet struct {
 func (w *Wallet) none() bool { return w.RPC == nil && w.KeyFile == "" && w.Offline == nil }
 
 // open makes the wallet; nil if there is none.
-func (w *Wallet) open(chain *chaincfg.Params, unspent wallet.Lookup) (payouts.Wallet, error) {
+func (w *Wallet) open(chain *chaincfg.Params, confirmations int32, unspent wallet.Lookup) (payouts.Wallet, error) {
 	switch {
 	case w.RPC != nil:
 		rpc, err := node.NewRPC(*w.RPC)
 		if err != nil {
 			return nil, fmt.Errorf("wallet: %w", err)
 		}
-		return wallet.NewNodeWallet(wallet.NodeWalletConfig{RPC: rpc, Chain: chain})
+		return wallet.NewNodeWallet(wallet.NodeWalletConfig{RPC: rpc, Chain: chain, Confirmations: int64(confirmations)})
 	case w.KeyFile != "":
 		return wallet.NewHotKey(wallet.HotKeyConfig{Path: w.KeyFile, Form: w.Form, Chain: chain, Unspent: unspent})
 	case w.Offline != nil:
@@ -206,7 +206,7 @@ func (c *Cashier) AddCoin(ctx context.Context, at wire.OutPoint, coin payouts.Un
 // openWallet opens the wallet, if there is one.
 func (c *Cashier) openWallet(ctx context.Context, cfg CashierConfig) error {
 	var err error
-	if c.Wallet, err = cfg.Wallet.open(cfg.Chain, cfg.Nodes.Unspent); err != nil {
+	if c.Wallet, err = cfg.Wallet.open(cfg.Chain, cfg.Final, cfg.Nodes.Unspent); err != nil {
 		return err
 	}
 	return c.checkWallet(ctx, cfg)

@@ -53,6 +53,9 @@ type Payouts struct {
 // leastLook and mostLook bound how often a worker looks: it holds a lease of a minute.
 const leastLook, mostLook = 100 * time.Millisecond, 20 * time.Second
 
+// mostBlocks is how many blocks anybody waits at most.
+const mostBlocks = 100_000
+
 // leastCoinbase is the least weight that a coinbase with some outputs fits.
 const leastCoinbase = gbt.CoinbaseBase + 1000
 
@@ -93,6 +96,9 @@ func (p *Pool) setPayouts(s *PayoutSettings, chain *chaincfg.Params) []error {
 	}
 	if p.PayoutLook < leastLook || p.PayoutLook > mostLook {
 		fault("payout_look", "%s is not from %s to %s", p.PayoutLook, leastLook, mostLook)
+	}
+	if p.Maturity > mostBlocks || p.PayoutConfirmations > mostBlocks || p.FeeBumpAfter > mostBlocks {
+		fault("maturity, payout_confirmations, fee_bump_after", "more than %d blocks", mostBlocks)
 	}
 	if p.PayoutConfirmations < 1 || p.FeeBumpAfter < 0 || p.FeeBlocks < 1 || p.FeeBlocks > 1008 {
 		fault("payout_confirmations, fee_bump_after, fee_blocks", "want 1 or more, 0 or more, and 1 to 1008")

@@ -31,6 +31,9 @@ type NodeWalletConfig struct {
 	RPC Caller
 	// Chain is the chain in use.
 	Chain *chaincfg.Params
+	// Confirmations is how deep coins are that are spent: a reorganisation must not take one away that is
+	// reserved. 0 stands for 1.
+	Confirmations int64
 }
 
 // NodeWallet is a wallet of a Bitcoin Core or Knots node. It implements payouts.Wallet and is safe for
@@ -38,6 +41,8 @@ type NodeWalletConfig struct {
 type NodeWallet struct {
 	rpc   Caller
 	chain *chaincfg.Params
+	// confirmations is how deep coins are.
+	confirmations int64
 
 	mu sync.Mutex
 	// locked are coins that were locked from here. The node does not list them among its coins.
@@ -49,7 +54,7 @@ func NewNodeWallet(cfg NodeWalletConfig) (*NodeWallet, error) {
 	if cfg.RPC == nil || cfg.Chain == nil {
 		return nil, errors.New("wallet: RPC and Chain are required")
 	}
-	return &NodeWallet{rpc: cfg.RPC, chain: cfg.Chain, locked: make(map[wire.OutPoint]bool)}, nil
+	return &NodeWallet{rpc: cfg.RPC, chain: cfg.Chain, confirmations: max(1, cfg.Confirmations), locked: make(map[wire.OutPoint]bool)}, nil
 }
 
 // place is an outpoint in the node's JSON.
@@ -105,7 +110,7 @@ func yes(field *bool) bool { return field == nil || *field }
 
 // listUnspent returns the coins that the node lists: confirmed, mature and not locked.
 func (w *NodeWallet) listUnspent(ctx context.Context) ([]payouts.Coin, error) {
-	const minConfirmations, maxConfirmations, unsafe = 1, 9_999_999, false
+	const maxConfirmations, unsafe = 9_999_999, false
 	var list []struct {
 		place
 		Script        string `json:"scriptPubKey"`
@@ -114,7 +119,7 @@ func (w *NodeWallet) listUnspent(ctx context.Context) ([]payouts.Coin, error) {
 		// Fields that a node may leave out because they are always true.
 		Spendable, Solvable, Safe *bool
 	}
-	if err := w.call(ctx, &list, "listunspent", minConfirmations, maxConfirmations, []string{}, unsafe); err != nil {
+	if err := w.call(ctx, &list, "listunspent", w.confirmations, maxConfirmations, []string{}, unsafe); err != nil {
 		return nil, err
 	}
 	var out []payouts.Coin
@@ -123,7 +128,7 @@ func (w *NodeWallet) listUnspent(ctx context.Context) ([]payouts.Coin, error) {
 		if err != nil {
 			return nil, fmt.Errorf("wallet: listunspent: the script of %s: %w", u.outPoint(), err)
 		}
-		if spendable(script) && u.Confirmations >= minConfirmations && yes(u.Spendable) && yes(u.Solvable) && yes(u.Safe) {
+		if spendable(script) && u.Confirmations >= w.confirmations && yes(u.Spendable) && yes(u.Solvable) && yes(u.Safe) {
 			out = append(out, payouts.Coin{OutPoint: u.outPoint(), Value: int64(u.Amount), Script: script})
 		}
 	}

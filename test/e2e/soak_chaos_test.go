@@ -81,7 +81,12 @@ func (s *soak) killGateway(i int) {
 		return
 	}
 	s.kills["gateway"]++
-	s.gateways[i].signal(syscall.SIGKILL)
+	select {
+	case err := <-s.gateways[i].done: // one that has never reached Redis ends by itself while that is gone
+		s.gateways[i].done <- err
+	default:
+		s.gateways[i].signal(syscall.SIGKILL)
+	}
 	s.back[name] = s.soon(3 * time.Second)
 }
 
