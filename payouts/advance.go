@@ -328,7 +328,7 @@ func (s *Settler) changeCoin(ctx context.Context, id uint64, v *Version) (Set, e
 			if text, err := optional(s.cfg.Store.Field(ctx, TableCoins, wire.OutPoint(at).String())); err != nil || text != "" {
 				return Set{TableCoins, wire.OutPoint(at).String(), text}, err // as it is
 			}
-			return coinSet(at, CoinState{Value: out.Value, Script: out.PkScript, From: "settlement " + settlementField(id), Known: true})
+			return coinSet(at, CoinState{Value: out.Value, Script: out.PkScript, From: "settlement " + settlementField(id)})
 		}
 	}
 	return Set{}, fmt.Errorf("settlement %d: version %d has no change of %d sat: %w", id, v.Number, v.Change.Value, ErrRecord)

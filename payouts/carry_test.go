@@ -43,31 +43,12 @@ func TestRoundWaitsForTheReserve(t *testing.T) {
 // TestSettledThoughAVersionMayConfirm does not take a settlement for paid by a transaction beside which one of its
 // versions may still confirm.
 func TestSettledThoughAVersionMayConfirm(t *testing.T) {
-	p := newPool(t, func(c *SettlerConfig) { c.BumpAfter, c.Policy.FeeCeiling, c.Terms.Fee = 2, 10_000_000, 1 })
-	if err := p.operator().Book(t.Context(), Outside, Pool, 1e8); err != nil {
+	p, _, extra := bumped(t)
+	st, err := load(t.Context(), p.store, 1)
+	if err != nil {
 		t.Fatal(err)
 	}
-	p.find(reward, window()...)
-	p.chain.mine(100)
-	p.work()
-	p.find(reward, window()...)
-	p.chain.mempool = nil
-	p.chain.mine(100)
-	p.cfg.Policy.Threshold = MaxMoney
-	p.chain.rate = 9_000_000
-	p.restart()
-	p.work()
-	st, err := load(t.Context(), p.store, 1)
-	if err != nil || len(st.versions) != 2 {
-		t.Fatalf("%+v, %v", st, err)
-	}
-	other := wire.NewMsgTx(2)
-	for _, in := range st.versions[1].Inputs {
-		if in.OutPoint != st.versions[0].Inputs[0].OutPoint {
-			at := wire.OutPoint(in.OutPoint)
-			other.AddTxIn(wire.NewTxIn(&at, nil, nil))
-		}
-	}
+	other := takes(extra)
 	for _, payee := range st.plan.Payees {
 		other.AddTxOut(wire.NewTxOut(payee.Output, payee.Script))
 	}

@@ -162,7 +162,7 @@ func free(ctx context.Context, tables Tables, st *settlement, gone func(wire.Out
 		if err != nil {
 			return nil, err
 		}
-		c.Reserved, c.Known = 0, true // the wallet may have it locked, and not list it any more
+		c.Reserved = 0 // and known from here on: the wallet may have it locked, and not list it any more
 		f := Set{Table: TableCoins, Field: name}
 		if !gone(at) {
 			if f, err = coinSet(OutPoint(at), c); err != nil {
@@ -319,7 +319,7 @@ func (s *Settler) given(ctx context.Context, st *settlement, tx *wire.MsgTx) ([]
 		if known != "" {
 			continue // as it is
 		}
-		f, err := coinSet(at, CoinState{Value: o.Value, Script: o.PkScript, From: "settlement " + settlementField(st.id), Known: true})
+		f, err := coinSet(at, CoinState{Value: o.Value, Script: o.PkScript, From: "settlement " + settlementField(st.id)})
 		if err != nil {
 			return nil, 0, err
 		}

@@ -370,7 +370,7 @@ func (s *Settler) coins(ctx context.Context, o *own, coinbase *wire.MsgTx) ([]Se
 		if before != "" {
 			continue // a settlement has it reserved, or the operator has made it known
 		}
-		f, err := coinSet(at, CoinState{Value: output.Value, Script: output.PkScript, From: o.name(), Known: true})
+		f, err := coinSet(at, CoinState{Value: output.Value, Script: output.PkScript, From: o.name()})
 		if err != nil {
 			return nil, err
 		}

@@ -169,15 +169,12 @@ func (s *Settler) register(ctx context.Context, o *own) error {
 	next := BlockState{Stage: BlockFound, Height: o.Height, Account: o.Account}
 	var sets []Set
 	if s.cfg.Lists != nil {
-		texts, err := listsOn(ctx, s.cfg.Lists, s.cfg.Chain, o.PreviousBlock)
-		if err != nil {
-			return err
+		texts, unknown, err := listsOn(ctx, s.cfg.Lists, s.cfg.Chain, o.PreviousBlock)
+		if err = errors.Join(err, unknown); err != nil {
+			return err // whether there is a list on the block before is not known yet
 		}
 		for i, text := range texts {
 			sets = append(sets, Set{TableLists, fmt.Sprintf("%s/%d", o.name(), i+1), string(text)})
-		}
-		if _, err := s.cfg.Chain.Block(ctx, o.PreviousBlock); err != nil {
-			return err // whether there is a list on the block before is not known yet
 		}
 		next.Lists = len(texts)
 	}
@@ -192,26 +189,30 @@ func (s *Settler) register(ctx context.Context, o *own) error {
 	return err
 }
 
-// listsOn returns the lists of a block and of the one before it, as far as there are any.
-func listsOn(ctx context.Context, lists ListStore, chain Chain, previous chainhash.Hash) ([][]byte, error) {
-	var out [][]byte
-	for range 2 {
-		text, err := lists.List(ctx, previous)
-		if err == nil {
-			out = append(out, text)
-		} else if !errors.Is(err, ErrNotFound) {
-			return nil, err
-		}
-		block, err := chain.Block(ctx, previous)
-		if errors.Is(err, ErrUnknownBlock) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		previous = block.Header.PrevBlock
+// listsOn returns the lists on a block and on the one before it, as far as there are any. unknown is ErrUnknownBlock
+// if no node has the block, and with that which one is before it; nil else.
+func listsOn(ctx context.Context, lists ListStore, chain Chain, previous chainhash.Hash) (out [][]byte, unknown, err error) {
+	if out, err = appendList(ctx, lists, out, previous); err != nil {
+		return nil, nil, err
 	}
-	return out, nil
+	block, err := chain.Block(ctx, previous)
+	if errors.Is(err, ErrUnknownBlock) {
+		return out, err, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err = appendList(ctx, lists, out, block.Header.PrevBlock)
+	return out, nil, err
+}
+
+// appendList appends the list on a block, if there is one.
+func appendList(ctx context.Context, lists ListStore, out [][]byte, previous chainhash.Hash) ([][]byte, error) {
+	text, err := lists.List(ctx, previous)
+	if errors.Is(err, ErrNotFound) {
+		return out, nil
+	}
+	return append(out, text), err
 }
 
 // turn says that a block is void, or that it is not any more.

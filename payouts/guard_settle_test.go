@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -81,7 +82,7 @@ func TestFirstVersionIsFinal(t *testing.T) {
 	if st := p.status(); st.State != Final || st.Version != 1 {
 		t.Fatalf("six deep the status is %+v", st)
 	}
-	if c, ok := p.coinOf(extra); !ok || c.Reserved != 0 || !c.Known {
+	if c, ok := p.coinOf(extra); !ok || c.Reserved != 0 {
 		t.Errorf("the coin that was not spent is %+v, there %t", c, ok)
 	}
 	if _, ok := p.coinOf(wire.OutPoint(versions[0].Inputs[0].OutPoint)); ok {
@@ -156,7 +157,7 @@ func TestSettledByAnother(t *testing.T) {
 	for i := range tx.TxOut {
 		if c, ok := p.coinOf(*wire.NewOutPoint(new(tx.TxHash()), uint32(i))); ok {
 			change++
-			if c.Value != 4321 || !c.Known {
+			if c.Value != 4321 {
 				t.Errorf("output %d is a coin %+v", i, c)
 			}
 		}
@@ -208,7 +209,7 @@ func TestFreeMakesKnown(t *testing.T) {
 		if gone {
 			continue
 		}
-		if c, err := unmarshal[CoinState](sets[0]); err != nil || c.Reserved != 0 || !c.Known {
+		if c, err := unmarshal[CoinState](sets[0]); err != nil || c.Reserved != 0 {
 			t.Errorf("the coin is %+v, %v", c, err)
 		}
 	}
@@ -401,5 +402,33 @@ func TestPurseOfBumped(t *testing.T) {
 	}
 	if purse, err := p.purse(t.Context()); err != nil || len(purse.free) != 0 {
 		t.Errorf("%+v, %v", purse, err)
+	}
+}
+
+// TestOvertaken tells people only if somebody else is always faster, and takes it back once that is over.
+func TestOvertaken(t *testing.T) {
+	p := newPool(t, noWallet)
+	p.find(reward, window()...)
+	store := &oddStore{memory: p.store, first: func(*Record) error { return ErrMoved }}
+	p.cfg.Store = store
+	p.restart()
+	trouble := func() string { return p.store.notes[NotesWorker]["trouble"] }
+	for n := range overtakenOften {
+		if got := trouble(); got != "" {
+			t.Fatalf("after %d looks: %q", n, got)
+		}
+		p.tick(t.Context())
+	}
+	if got := trouble(); !strings.Contains(got, ErrMoved.Error()) {
+		t.Fatalf("after %d looks: %q", overtakenOften, got)
+	}
+	first := store.first
+	store.first = nil
+	p.tick(t.Context())
+	store.first = first
+	p.find(reward, window()...)
+	p.tick(t.Context())
+	if got := trouble(); got != "" {
+		t.Errorf("after one that was not overtaken, and one that was: %q", got)
 	}
 }

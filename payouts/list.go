@@ -198,6 +198,7 @@ func (l *List) pay(value int64) (listPayment, error) {
 	divided := value - fee - part(value-fee, l.Bonus)
 	out := listPayment{pool: value}
 	room := l.MaxWeight - gbt.OutputWeight(l.Pool)
+	places := make(map[string]int, len(l.Payees))
 	for _, p := range l.Payees {
 		// Who is owed more than there is gets what there is: else a large debt would never be paid.
 		amount := min(l.portion(divided, p.Weight)+p.Carry, out.pool)
@@ -205,13 +206,14 @@ func (l *List) pay(value int64) (listPayment, error) {
 			continue
 		}
 		own := bytes.Equal(p.Script, l.Pool)
-		at := slices.IndexFunc(out.scripts, func(s Hex) bool { return bytes.Equal(s, p.Script) })
-		if !own && at < 0 {
+		at, known := places[string(p.Script)]
+		if !own && !known {
 			room -= gbt.OutputWeight(p.Script)
 			if room < 0 || len(out.scripts)+1 == l.MaxOutputs {
 				break // nobody with less comes before it
 			}
 			at = len(out.scripts)
+			places[string(p.Script)] = at
 			out.scripts, out.amounts = append(out.scripts, p.Script), append(out.amounts, 0)
 		}
 		if own {

@@ -30,7 +30,8 @@ type machine struct {
 	// before is a worker that was taken over from and does not know it; nil if there is none.
 	before *Settler
 	// unpaid is true once a reorganisation has undone a payment that was final, and unspent once one has
-	// undone what was spent by hand and final: beyond that depth nothing is promised. far is true once one
+	// undone what was spent by hand and final, or has brought a block back that was lost for so long that
+	// what was paid of it counts as gone: beyond that depth nothing is promised. far is true once one
 	// was so deep that what is paid may be below where it is looked for: it waits for an operator then.
 	unpaid, unspent, far bool
 	// disasters says that also blocks may leave the best chain that were credited.
@@ -275,7 +276,12 @@ func (m *machine) goBack(t *rapid.T) {
 	for int(m.chain.heights[tip]) < len(m.chain.best) {
 		tip = m.chain.on(tip, []*wire.TxOut{wire.NewTxOut(1, []byte{txscript.OP_TRUE})})
 	}
+	before := int32(len(m.chain.best) - 1)
 	m.chain.follow(tip)
+	for _, b := range m.ledger.blocks {
+		st := m.state(t, b.Hash)
+		m.unspent = m.unspent || st.Stage == BlockLost && m.chain.confirmations(b.Hash) > 0 && before-st.LostAt >= m.conflictDepth()
+	}
 }
 
 // forget has no node know a block of the pool's, or all know all blocks again.

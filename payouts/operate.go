@@ -156,7 +156,7 @@ func (o *Operator) AddCoin(ctx context.Context, at wire.OutPoint, coin Unspent) 
 		if text != "" {
 			return Entry{}, fmt.Errorf("coin %s is known already", at)
 		}
-		f, err := coinSet(OutPoint(at), CoinState{Value: coin.Value, Script: coin.Script, From: "operator", Known: true})
+		f, err := coinSet(OutPoint(at), CoinState{Value: coin.Value, Script: coin.Script, From: "operator"})
 		return Entry{Key: unique, Kind: KindCoin, Sets: []Set{f}}, err
 	})
 }

@@ -72,7 +72,7 @@ func (o *Owing) Owed(ctx context.Context, previous chainhash.Hash) ([]Credit, er
 
 // owed is Owed of credits as they are at one moment.
 func (o *Owing) owed(ctx context.Context, previous chainhash.Hash, credits []Credit) ([]Credit, error) {
-	found, err := o.cfg.Ledger.Blocks(ctx, allBlocks)
+	found, err := o.cfg.Ledger.Blocks(ctx, recentBlocks)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (o *Owing) pays(ctx context.Context, block *wire.MsgBlock) (bool, error) {
 			}
 		}
 	}
-	texts, err := listsOn(ctx, o.cfg.Lists, o.cfg.Chain, block.Header.PrevBlock)
+	texts, _, err := listsOn(ctx, o.cfg.Lists, o.cfg.Chain, block.Header.PrevBlock)
 	if err != nil {
 		return false, err
 	}
@@ -233,7 +233,7 @@ func promises(ctx context.Context, store Store, lists ListStore, chain Chain, fo
 		}
 		if st.Stage == "" {
 			var texts [][]byte
-			texts, err = listsOn(ctx, lists, chain, found[i].PreviousBlock)
+			texts, _, err = listsOn(ctx, lists, chain, found[i].PreviousBlock)
 			for _, text := range texts {
 				err = errors.Join(err, add(text))
 			}

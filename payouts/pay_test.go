@@ -269,47 +269,14 @@ func TestFeeIsRaised(t *testing.T) {
 // TestConflictOfOneVersion spends a coin that only the replacement spends: the first may still confirm, so
 // nothing is returned.
 func TestConflictOfOneVersion(t *testing.T) {
-	p := newPool(t, func(c *SettlerConfig) { c.BumpAfter, c.Policy.FeeCeiling, c.Terms.Fee = 2, 10_000_000, 1 })
-	if err := p.operator().Book(t.Context(), Outside, Pool, 1e8); err != nil {
-		t.Fatal(err)
-	}
-	p.find(reward, window()...)
-	p.chain.mine(100)
-	p.work()
-	one := p.chain.mempool[0]
-	p.find(reward, window()...) // more coins, for the replacement
-	p.chain.mempool = nil
-	p.chain.mine(100)
-	p.cfg.Policy.Threshold = MaxMoney
-	p.chain.rate = 9_000_000
-	p.restart()
-	p.work()
-	s, err := load(t.Context(), p.store, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	added := map[wire.OutPoint]bool{}
-	for _, v := range s.versions {
-		for _, in := range v.Inputs {
-			added[wire.OutPoint(in.OutPoint)] = true
-		}
-	}
-	delete(added, one.TxIn[0].PreviousOutPoint)
-	if len(added) == 0 {
-		t.Fatalf("the replacement spends no other coin: %d versions", len(s.versions))
-	}
-	thief := wire.NewMsgTx(2)
-	for at := range added {
-		thief.AddTxIn(wire.NewTxIn(&at, nil, nil))
-	}
-	thief.AddTxOut(wire.NewTxOut(1, []byte{0x51}))
-	p.chain.mempool = []*wire.MsgTx{thief}
+	p, versions, extra := bumped(t)
+	p.chain.mempool = []*wire.MsgTx{takes(extra)}
 	p.chain.mine(10)
 	p.work()
 	if st := p.status(); st.State == Returned {
 		t.Fatal("the debits went back though the first version may still confirm")
 	}
-	p.chain.mempool = []*wire.MsgTx{one}
+	p.chain.mempool = []*wire.MsgTx{raw(t, &versions[0])}
 	p.chain.mine(6)
 	p.work()
 	p.work()

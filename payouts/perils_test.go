@@ -2,6 +2,7 @@ package payouts
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,36 +93,11 @@ func TestCancel(t *testing.T) {
 
 // TestOlderVersionIsSent sends the first version again where the replacement cannot confirm any more.
 func TestOlderVersionIsSent(t *testing.T) {
-	p := newPool(t, func(c *SettlerConfig) { c.BumpAfter, c.Policy.FeeCeiling, c.Terms.Fee = 2, 10_000_000, 1 })
-	if err := p.operator().Book(t.Context(), Outside, Pool, 1e8); err != nil {
-		t.Fatal(err)
-	}
-	p.find(reward, window()...)
-	p.chain.mine(100)
-	p.work()
-	p.find(reward, window()...)
-	p.chain.mempool = nil
-	p.chain.mine(100)
-	p.cfg.Policy.Threshold = MaxMoney
-	p.chain.rate = 9_000_000
-	p.restart()
-	p.work()
-	st, err := load(t.Context(), p.store, 1)
-	if err != nil || len(st.versions) != 2 || len(st.versions[1].Inputs) < 2 {
-		t.Fatalf("%+v, %v", st, err)
-	}
-	thief := wire.NewMsgTx(2)
-	for _, in := range st.versions[1].Inputs {
-		if in.OutPoint != st.versions[0].Inputs[0].OutPoint {
-			at := wire.OutPoint(in.OutPoint)
-			thief.AddTxIn(wire.NewTxIn(&at, nil, nil))
-		}
-	}
-	thief.AddTxOut(wire.NewTxOut(1, []byte{0x51}))
-	p.chain.mempool = []*wire.MsgTx{thief}
+	p, versions, extra := bumped(t)
+	p.chain.mempool = []*wire.MsgTx{takes(extra)}
 	p.chain.mine(1)
 	p.work()
-	if len(p.chain.mempool) != 1 || p.chain.mempool[0].TxHash() != st.versions[0].TxID {
+	if len(p.chain.mempool) != 1 || p.chain.mempool[0].TxHash() != versions[0].TxID {
 		t.Fatalf("the mempool has %d transactions, want the first version", len(p.chain.mempool))
 	}
 	p.chain.mine(6)
@@ -153,6 +129,36 @@ func TestInputOfALostBlock(t *testing.T) {
 		t.Fatalf("status %+v", st)
 	}
 	p.wants(map[Account]int64{Miner("alice"): 37.125e8, InFlight: 0, Reserve: -reward})
+}
+
+// TestLostBlockIsBack has a block come back, with what was paid of it, after its debits went back: that is deeper
+// than anything that is promised. Nobody else is paid before an operator has looked.
+func TestLostBlockIsBack(t *testing.T) {
+	p := mature(t, nil)
+	p.work()
+	p.chain.mine(1)
+	paid, tip := p.coins1(t), p.chain.best[len(p.chain.best)-1]
+	p.chain.reorganize(102)
+	p.chain.mempool, p.chain.deaf = nil, &RefusedError{"bad-txns-inputs-missingorspent"}
+	p.work()
+	p.chain.mine(100)
+	p.work()
+	if st := p.status(); st.State != Returned {
+		t.Fatalf("status %+v", st)
+	}
+	p.chain.follow(p.grow(tip, 250))
+	if err := p.operator().Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.work()
+	p.work()
+	if st := p.state(p.ledger.blocks[0].Hash); st.Stage != BlockCredited {
+		t.Fatalf("the block is %+v", st)
+	}
+	p.waits(NotesWorker, "waits", paid.String()+" of "+strconv.FormatInt(reward, 10)+" sat is spent")
+	if got, err := table[Status](t.Context(), p.store, TableSettlements); err != nil || len(got) != 1 {
+		t.Errorf("settlements %v, %v", got, err)
+	}
 }
 
 // TestWalletTakenAway has a worker without a wallet follow what is out.

@@ -143,10 +143,8 @@ type CoinState struct {
 	Script Hex   `json:"script"`
 	// From is the block or settlement that made it, or "operator".
 	From string `json:"from"`
-	// Reserved is the id of the settlement that it is reserved for; 0 if it is free. Known is false if the
-	// journal has it only because it is reserved: the wallet knows it.
+	// Reserved is the id of the settlement that it is reserved for; 0 if it is free.
 	Reserved uint64 `json:"reserved,omitempty"`
-	Known    bool   `json:"known,omitempty"`
 }
 
 // OutPoint is an outpoint as text: the txid, a colon and the output's number.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/gbtpool/gbtpool/shares"
 )
@@ -87,6 +86,8 @@ type Settler struct {
 	lease  shares.Lease
 	// idle is what the worker has last said about who else works.
 	idle string
+	// overtaken counts the looks one after the other that ended because somebody else had posted something.
+	overtaken int
 	// released are the blocks that the ledger has been told about, and looked the tip that blocks were last
 	// looked at on without trouble.
 	released map[chainhash.Hash]bool
@@ -128,27 +129,26 @@ func NewSettler(cfg SettlerConfig) (*Settler, error) {
 
 // Run works until ctx ends. No trouble with the ledger, the nodes or the wallet ends it.
 func (s *Settler) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		every := min(s.cfg.Every, firstLook)
-		for {
-			if s.tick(ctx) {
-				every = s.cfg.Every
-			}
-			timer := time.NewTimer(every)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return nil
-			}
+	every := min(s.cfg.Every, firstLook)
+	for {
+		if s.tick(ctx) {
+			every = s.cfg.Every
 		}
-	})
-	return g.Wait()
+		timer := time.NewTimer(every)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
 }
 
 // firstLook is how often a worker looks until the ledger has been reached: at the start it takes a moment.
 const firstLook = 250 * time.Millisecond
+
+// overtakenOften is how many looks one after the other may end so before people are told: no operator posts that often.
+const overtakenOften = 3
 
 // tick is one Work, whose errors are told to people. It reports whether the ledger has been reached.
 func (s *Settler) tick(ctx context.Context) bool {
@@ -158,6 +158,11 @@ func (s *Settler) tick(ctx context.Context) bool {
 	}
 	if errors.Is(err, shares.ErrAway) && len(s.notes) == 0 {
 		return false // it says so itself
+	}
+	if !errors.Is(err, ErrMoved) {
+		s.overtaken = 0
+	} else if s.overtaken++; s.overtaken < overtakenOften {
+		return true // the next tick looks at what was posted
 	}
 	text := ""
 	switch {
@@ -170,8 +175,6 @@ func (s *Settler) tick(ctx context.Context) bool {
 		}
 		s.idle = "another"
 		return true
-	case errors.Is(err, ErrMoved):
-		return true // somebody else has posted something: the next tick looks at it
 	case err != nil:
 		text = err.Error()
 	}

@@ -75,7 +75,8 @@ type Halts interface {
 	Halted(ctx context.Context) ([]Halt, error)
 }
 
-// Halt is why a gateway has stopped payouts, and since when, in whole milliseconds.
+// Halt is why a gateway, or a part of it that Gateway names after a comma, has stopped payouts, and since when, in
+// whole milliseconds.
 type Halt struct {
 	Gateway string
 	Since   time.Time

@@ -114,6 +114,10 @@ func AccountScript(chain *chaincfg.Params) func(account string) ([]byte, error) 
 // worked is the share ledger as payouts needs it.
 type worked struct{ *redisstore.Ledger }
 
+// Halt stops payouts for what the journal lacks. It stands beside what the share ledger lacks: an operator has to
+// see both before either is taken back.
+func (w worked) Halt(ctx context.Context, why string) error { return w.HaltFor(ctx, "journal", why) }
+
 // Cashier is all that moves money: the journal with its worker and what the worker needs.
 type Cashier struct {
 	Settler  *payouts.Settler
@@ -167,8 +171,9 @@ func (c *Cashier) open(ctx context.Context, cfg CashierConfig) error {
 			return err
 		}
 	}
+	ledger := worked{cfg.Ledger}
 	settler := payouts.SettlerConfig{
-		Store: c.Store, Ledger: worked{cfg.Ledger}, Chain: cfg.Nodes, Network: cfg.Nodes, Wallet: c.Wallet,
+		Store: c.Store, Ledger: ledger, Chain: cfg.Nodes, Network: cfg.Nodes, Wallet: c.Wallet,
 		Terms: cfg.Terms, Policy: cfg.Policy, Script: AccountScript(cfg.Chain), Pool: cfg.Pool, Params: cfg.Chain, Unit: cfg.Unit,
 		Maturity: cfg.Maturity, Final: cfg.Final, BumpAfter: cfg.BumpAfter, FeeBlocks: cfg.FeeBlocks, Schedule: cfg.Schedule,
 		By: cfg.By, Every: cfg.Every, Lease: settleLease, Now: time.Now, Log: cfg.Log,
@@ -186,7 +191,7 @@ func (c *Cashier) open(ctx context.Context, cfg CashierConfig) error {
 	if c.Settler, err = payouts.NewSettler(settler); err != nil {
 		return err
 	}
-	keeper := payouts.KeeperConfig{Halts: cfg.Ledger, By: cfg.By, Now: time.Now}
+	keeper := payouts.KeeperConfig{Halts: ledger, By: cfg.By, Now: time.Now}
 	c.Operator, err = payouts.NewOperator(c.Store, keeper)
 	return err
 }

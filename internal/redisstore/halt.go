@@ -13,13 +13,21 @@ import (
 )
 
 // Halt implements shares.Ledger.
-func (l *Ledger) Halt(ctx context.Context, why string) error {
+func (l *Ledger) Halt(ctx context.Context, why string) error { return l.halt(ctx, l.cfg.Gateway, why) }
+
+// HaltFor is Halt for a part of this gateway, whose reason stands beside those of the gateway and its other parts:
+// shares.Halt names both.
+func (l *Ledger) HaltFor(ctx context.Context, part, why string) error {
+	return l.halt(ctx, l.cfg.Gateway+", "+part, why)
+}
+
+func (l *Ledger) halt(ctx context.Context, who, why string) error {
 	o, err := l.opened()
 	if err != nil {
 		return err
 	}
 	text := haltText(shares.Halt{Since: l.cfg.Now(), Why: why})
-	if err := l.do(ctx, l.scripts.halt, l.haltKeys(), o.Ledger, l.cfg.Gateway, text); err != nil {
+	if err := l.do(ctx, l.scripts.halt, l.haltKeys(), o.Ledger, who, text); err != nil {
 		return fmt.Errorf("halt: %w", err)
 	}
 	return nil

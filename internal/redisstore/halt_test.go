@@ -21,8 +21,11 @@ func TestHalts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := b.HaltFor(ctx, "a part", "its own words"); err != nil {
+		t.Fatal(err)
+	}
 	seen, err := b.Halted(ctx)
-	if err != nil || len(seen) != 1 || seen[0].Gateway != "bench" || seen[0].Why != "first words" || seen[0].Since.IsZero() {
+	if err != nil || len(seen) != 2 || seen[1].Gateway != "bench, a part" || seen[1].Why != "its own words" || seen[0].Gateway != "bench" || seen[0].Why != "first words" || seen[0].Since.IsZero() {
 		t.Fatalf("it is halted for %+v, %v", seen, err)
 	}
 	other := seen[0]

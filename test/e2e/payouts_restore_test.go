@@ -56,7 +56,7 @@ func TestPayoutsRedisRestored(t *testing.T) {
 	if out := b.command(0, "payouts", "repair"); !strings.Contains(out, "lacks nothing") {
 		t.Errorf("a second payouts repair says\n%s", out)
 	}
-	if out := b.command(1, "ledger", "resume"); !strings.Contains(out, "gateway bank") || !strings.Contains(out, "--yes") {
+	if out := b.command(1, "ledger", "resume"); !strings.Contains(out, "gateway bank, journal ") || !strings.Contains(out, "--yes") {
 		t.Errorf("ledger resume says\n%s", out)
 	}
 	b.start() // its spool has what the share ledger lacks
