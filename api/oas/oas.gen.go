@@ -429,7 +429,7 @@ type AccountSettings struct {
 	// DisplayName What public lists call it; empty for the address alone
 	DisplayName string `json:"display_name"`
 
-	// Hidden Keep it off public lists
+	// Hidden Keep it off public lists, and its figures private
 	Hidden bool `json:"hidden"`
 
 	// ThresholdSat From which balance on it is paid; 0 is the pool's
@@ -542,7 +542,7 @@ type Block struct {
 	// EffortRatio Work of its round over what a block takes on average; below 1 is good luck
 	EffortRatio *float64 `json:"effort_ratio"`
 
-	// FeeSat What the pool kept
+	// FeeSat What the pool kept, once credited
 	FeeSat *int64 `json:"fee_sat,omitempty"`
 
 	// Finder The account that found it; empty if that hides itself
@@ -553,7 +553,7 @@ type Block struct {
 	Height         int32     `json:"height"`
 	MaturityBlocks int32     `json:"maturity_blocks"`
 
-	// Note Where it stands on the chain
+	// Note Where it stands on the chain, or what keeps it from being credited
 	Note          *string `json:"note,omitempty"`
 	PreviousBlock *Hash   `json:"previous_block,omitempty"`
 
@@ -660,7 +660,7 @@ type Inclusion struct {
 	Header string `json:"header"`
 	Height int32  `json:"height"`
 
-	// Index The transaction's place in the block
+	// Index The transaction's place in the block, from 0
 	Index int  `json:"index"`
 	Txid  Hash `json:"txid"`
 }
