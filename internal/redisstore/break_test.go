@@ -143,6 +143,8 @@ func (b *bench) dump(t *testing.T) map[string]any {
 			members, setErr := b.redis.SMembers(ctx, name).Result()
 			slices.Sort(members)
 			v, err = members, setErr
+		case "zset":
+			v, err = b.redis.ZRangeWithScores(ctx, name, 0, -1).Result()
 		case "string":
 			v, err = b.redis.Get(ctx, name).Result()
 		case "stream":

@@ -15,6 +15,8 @@ func StartEmbedded() (*Embedded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded redis: %w", err)
 	}
+	// Without it keys that have a time to live would live for ever.
+	server.ClockTTL(true)
 	return &Embedded{server}, nil
 }
 

@@ -16,6 +16,8 @@ var sources embed.FS
 // scripts are the verbs, by name.
 type scripts struct {
 	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, list, contact, money, note, discard *redis.Script
+	// Those of what the door keeps.
+	challenge, revoke, revoked, ban, lift *redis.Script
 }
 
 // newScripts reads the embedded scripts.
@@ -49,6 +51,11 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		{&s.discard, "discard"},
 		{&s.money, "fields money"},
 		{&s.note, "fields note"},
+		{&s.challenge, "value challenge"},
+		{&s.revoke, "value revoke"},
+		{&s.revoked, "revoked"},
+		{&s.ban, "bans ban"},
+		{&s.lift, "bans lift"},
 	} {
 		var text strings.Builder
 		for _, name := range append([]string{"lib"}, strings.Fields(verb.parts)...) {

@@ -55,7 +55,7 @@ func calling(name string, script func(*scripts) **redis.Script, call func(contex
 }
 
 func verbs() []verb {
-	return slices.Concat(sharesVerbs(), upkeepVerbs(), poolVerbs(), boardVerbs(), setsVerbs(), moneyVerbs(), listVerbs())
+	return slices.Concat(sharesVerbs(), upkeepVerbs(), poolVerbs(), boardVerbs(), setsVerbs(), moneyVerbs(), listVerbs(), doorVerbs())
 }
 
 // sharesVerbs are those of shares.

@@ -1,0 +1,198 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gbtpool/gbtpool/shares"
+	"github.com/gbtpool/gbtpool/test/redisserver"
+)
+
+// door is the stores of what the door keeps, beside the bench's ledger.
+type door struct {
+	*Challenges
+	*Revocations
+	*Profiles
+	*Bans
+}
+
+func doorOf(l *Ledger) (*door, error) {
+	challenges, err1 := NewChallenges(ChallengesConfig{Ledger: l})
+	revocations, err2 := NewRevocations(RevocationsConfig{Ledger: l})
+	profiles, err3 := NewProfiles(ProfilesConfig{Ledger: l})
+	bans, err4 := NewBans(BansConfig{Ledger: l})
+	return &door{challenges, revocations, profiles, bans}, errors.Join(err1, err2, err3, err4)
+}
+
+// deed is something that the door has a store do, which may be done twice.
+type deed struct {
+	name   string
+	script func(*scripts) **redis.Script
+	// before is done first, if it is set.
+	before, do func(context.Context, *door) error
+	reads      bool
+	leaves     func(before, after map[string]any) bool
+}
+
+func deeds() []deed {
+	soon := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+	ban := func(subject shares.Subject, until time.Time) func(context.Context, *door) error {
+		return func(ctx context.Context, d *door) error {
+			return d.Ban(ctx, shares.Ban{Subject: subject, Reason: "a test", Since: time.UnixMilli(5).UTC(), Until: until, By: "a test"})
+		}
+	}
+	challenge := func(s *scripts) **redis.Script { return &s.challenge }
+	revoke := func(s *scripts) **redis.Script { return &s.revoke }
+	put := func(ctx context.Context, d *door) error { return d.Put(ctx, "id", "text", time.Hour) }
+	return []deed{
+		{name: "challenge", script: challenge, do: put},
+		{name: "revoke", script: revoke, do: func(ctx context.Context, d *door) error { return d.Revoke(ctx, "id", soon) }},
+		{
+			name: "revoke longer", script: revoke,
+			before: func(ctx context.Context, d *door) error { return d.Revoke(ctx, "id", soon) },
+			do:     func(ctx context.Context, d *door) error { return d.Revoke(ctx, "id", soon.Add(time.Hour)) },
+		},
+		{
+			name: "revoked", script: func(s *scripts) **redis.Script { return &s.revoked }, reads: true,
+			do: func(ctx context.Context, d *door) error { _, err := d.Revoked(ctx, "id"); return err },
+		},
+		{name: "profile", script: func(s *scripts) **redis.Script { return &s.note }, do: func(ctx context.Context, d *door) error {
+			return d.SetProfile(ctx, "alice", shares.Profile{DisplayName: "Alice", Updated: soon})
+		}},
+		{name: "ban", script: func(s *scripts) **redis.Script { return &s.ban }, do: ban("alice", soon)},
+		{
+			name: "ban longer", script: func(s *scripts) **redis.Script { return &s.ban },
+			before: ban("alice", soon), do: ban("alice", soon.Add(time.Hour)),
+		},
+		{
+			name: "ban for ever", script: func(s *scripts) **redis.Script { return &s.ban },
+			before: ban("alice", soon), do: ban("alice", time.Time{}),
+		},
+		{
+			name: "lift", script: func(s *scripts) **redis.Script { return &s.lift }, before: ban("alice", soon),
+			do: func(ctx context.Context, d *door) error { _, err := d.Lift(ctx, "alice"); return err },
+		},
+	}
+}
+
+// doorVerbs are the deeds as verbs.
+func doorVerbs() []verb {
+	all := deeds()
+	out := make([]verb, 0, len(all))
+	for _, deed := range all {
+		out = append(out, verb{
+			name: deed.name, partitions: 1, script: deed.script, reads: deed.reads, leaves: deed.leaves,
+			prepare: func(t *testing.T, b *bench) func(context.Context) error {
+				t.Helper()
+				d, err := doorOf(b.Ledger)
+				if err == nil && deed.before != nil {
+					err = deed.before(t.Context(), d)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return func(ctx context.Context) error { return deed.do(ctx, d) }
+			},
+		})
+	}
+	return out
+}
+
+// TestDoorOverABadLine loses each request on its way, and then its answer. Either is shares.ErrAway, and doing it
+// again has the same come of it as doing it once.
+func TestDoorOverABadLine(t *testing.T) {
+	t.Parallel()
+	server := redisserver.New(t, redisserver.Config{Args: []string{"appendonly no"}})
+	proxy := redisserver.NewProxy(t, server.Addr)
+	for _, deed := range deeds() {
+		t.Run(deed.name, func(t *testing.T) {
+			dumps := make(map[string]map[string]any)
+			for name, fault := range map[string]func(){
+				"none": func() {}, "request": func() { proxy.CutRequests(0) }, "answer": func() { proxy.CutReplies(0) },
+			} {
+				prefix := "line " + deed.name + " " + name
+				b := newBench(t, proxy.URL(), prefix, 1)
+				d, err := doorOf(b.Ledger)
+				if err == nil && deed.before != nil {
+					err = deed.before(t.Context(), d)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				fault()
+				err = deed.do(t.Context(), d)
+				proxy.None()
+				if name != "none" {
+					if !errors.Is(err, shares.ErrAway) {
+						t.Errorf("without the %s: error %v, want ErrAway", name, err)
+					}
+					err = deed.do(t.Context(), d)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				dumps[name] = doorDump(b.dump(t), prefix)
+			}
+			for name, dump := range dumps {
+				same(t, "without the "+name, dump, dumps["none"])
+			}
+		})
+	}
+}
+
+// doorDump is what a dump has of the pool as a whole, but for its genesis and leases.
+func doorDump(dump map[string]any, prefix string) map[string]any {
+	out := make(map[string]any)
+	for key, v := range dump {
+		name, ok := strings.CutPrefix(key, "{"+prefix+"}:")
+		if ok && name != "genesis" && !strings.HasPrefix(name, "lease") {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// TestDoorIsOfOneLedger has nothing written, and nothing said that matters, where another ledger is by now, or none.
+func TestDoorIsOfOneLedger(t *testing.T) {
+	e, err := StartEmbedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	for _, deed := range deeds() {
+		b := newBench(t, e.URL(), "foreign "+deed.name, 1)
+		d, err := doorOf(b.Ledger)
+		if err == nil {
+			// Another's, of the pool and of its partition.
+			for _, key := range []string{b.keys.pool("genesis"), b.keys.part(0).state()} {
+				err = errors.Join(err, b.redis.HSet(t.Context(), key, "ledger", strings.Repeat("cd", idSize)).Err())
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := b.dump(t)
+		if err := deed.do(t.Context(), d); !errors.Is(err, shares.ErrForeign) {
+			t.Errorf("%s: error %v, want ErrForeign", deed.name, err)
+		}
+		same(t, deed.name, b.dump(t), before)
+	}
+	l, err := NewLedger(LedgerConfig{Client: newBench(t, e.URL(), "closed", 1).Client, Chain: "regtest", Gateway: "g", Now: time.Now, Log: newBench(t, e.URL(), "log", 1).cfg.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := doorOf(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, deed := range deeds() {
+		if err := deed.do(t.Context(), d); !errors.Is(err, shares.ErrAway) {
+			t.Errorf("%s before the ledger is open: error %v, want ErrAway", deed.name, err)
+		}
+	}
+}
