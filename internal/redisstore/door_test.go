@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/gbtpool/gbtpool/internal/redisstore"
 	"github.com/gbtpool/gbtpool/internal/storetest"
@@ -47,6 +48,13 @@ func doorContracts(t *testing.T, o *opener) {
 			storetest.BansContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Bans, error) {
 				return redisstore.NewBans(redisstore.BansConfig{Ledger: l})
 			}))
+		},
+		"histories": func(t *testing.T) {
+			storetest.HistoriesContract(t, func(tb testing.TB, now func() time.Time) storetest.Histories {
+				tb.Helper()
+				one, _ := o.open(tb)
+				return clocked(tb, onRedis(tb, one).Client, "clocked", now)
+			})
 		},
 	} {
 		t.Run(name, contract)

@@ -115,9 +115,16 @@ func (t *tallied) rate(level int, span time.Duration, now time.Time) float64 {
 	return sum / age.Seconds()
 }
 
-// tally reads hashes and sums them up.
-func (l *Ledger) tally(ctx context.Context, names ...string) (*tallied, error) {
-	t := &tallied{weight: new(big.Int), refused: make(map[gbt.Reason]int64), slots: make(map[[2]int64]float64)}
+// newTallied is the sum of nothing.
+func newTallied() *tallied {
+	return &tallied{weight: new(big.Int), refused: make(map[gbt.Reason]int64), slots: make(map[[2]int64]float64)}
+}
+
+// hashes reads hashes in one round trip.
+func (l *Ledger) hashes(ctx context.Context, names []string) ([]map[string]string, error) {
+	if len(names) == 0 {
+		return nil, nil // a pipeline without commands is an error
+	}
 	cmds := make([]*redis.MapStringStringCmd, len(names))
 	_, err := l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, name := range names {
@@ -126,14 +133,44 @@ func (l *Ledger) tally(ctx context.Context, names ...string) (*tallied, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("figures: %w", translate(err))
+		return nil, translate(err)
 	}
+	out := make([]map[string]string, len(names))
 	for i, cmd := range cmds {
-		if err := t.add(cmd.Val()); err != nil {
+		out[i] = cmd.Val()
+	}
+	return out, nil
+}
+
+// tally reads hashes and sums them up.
+func (l *Ledger) tally(ctx context.Context, names ...string) (*tallied, error) {
+	t := newTallied()
+	all, err := l.hashes(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("figures: %w", err)
+	}
+	for i, values := range all {
+		if err := t.add(values); err != nil {
 			return nil, fmt.Errorf("figures %s: %w", names[i], err)
 		}
 	}
 	return t, nil
+}
+
+// tallies reads hashes, each by itself.
+func (l *Ledger) tallies(ctx context.Context, names []string) ([]*tallied, error) {
+	all, err := l.hashes(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("figures: %w", err)
+	}
+	out := make([]*tallied, len(names))
+	for i, values := range all {
+		out[i] = newTallied()
+		if err := out[i].add(values); err != nil {
+			return nil, fmt.Errorf("figures %s: %w", names[i], err)
+		}
+	}
+	return out, nil
 }
 
 // Pool implements shares.Figures.
@@ -178,26 +215,58 @@ func (l *Ledger) Accounts(ctx context.Context, limit int) ([]shares.AccountStats
 		return strings.Compare(a.account, b.account)
 	})
 	list = list[:min(len(list), limit)]
-	out := make([]shares.AccountStats, 0, len(list))
-	for _, h := range list {
+	names := make([]string, len(list))
+	for i, h := range list {
 		_, k := o.of(h.account)
-		t, err := l.tally(ctx, k.account(h.account))
-		if err != nil {
-			return nil, err
+		names[i] = k.account(h.account)
+	}
+	all, err := l.tallies(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	out, now := make([]shares.AccountStats, len(list)), l.cfg.Now()
+	for i, h := range list {
+		out[i] = shares.AccountStats{Account: h.account, Stats: all[i].stats(o.Unit, now)}
+	}
+	return out, nil
+}
+
+// StatsOf returns what accounts do, in one round trip. Those that have no share are left out.
+func (l *Ledger) StatsOf(ctx context.Context, accounts []string) (map[string]shares.Stats, error) {
+	o, err := l.opened()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(accounts))
+	for i, account := range accounts {
+		_, k := o.of(account)
+		names[i] = k.account(account)
+	}
+	all, err := l.tallies(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	out, now := make(map[string]shares.Stats, len(accounts)), l.cfg.Now()
+	for i, account := range accounts {
+		if all[i].accepted > 0 {
+			out[account] = all[i].stats(o.Unit, now)
 		}
-		out = append(out, shares.AccountStats{Account: h.account, Stats: t.stats(o.Unit, l.cfg.Now())})
 	}
 	return out, nil
 }
 
 // sums reads sums by account that never end, each of two fields.
 func (l *Ledger) sums(ctx context.Context, o *opened, key func(part) string) (map[string]*big.Int, error) {
+	names := make([]string, len(o.parts))
+	for i, k := range o.parts {
+		names[i] = key(k)
+	}
+	all, err := l.hashes(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("sums: %w", err)
+	}
 	out := make(map[string]*big.Int)
-	for _, k := range o.parts {
-		values, err := l.redis.HGetAll(ctx, key(k)).Result()
-		if err != nil {
-			return nil, fmt.Errorf("sums: %w", translate(err))
-		}
+	for _, values := range all {
 		if err := addSums(out, values); err != nil {
 			return nil, err
 		}
@@ -243,13 +312,17 @@ func (l *Ledger) Account(ctx context.Context, account string) (shares.AccountSta
 		return shares.AccountStats{}, nil, fmt.Errorf("workers: %w", translate(err))
 	}
 	slices.Sort(names)
-	workers := make([]shares.WorkerStats, 0, len(names))
-	for _, name := range names {
-		w, err := l.tally(ctx, k.worker(account, name))
-		if err != nil {
-			return shares.AccountStats{}, nil, err
-		}
-		workers = append(workers, shares.WorkerStats{Worker: name, Stats: w.stats(o.Unit, l.cfg.Now())})
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = k.worker(account, name)
 	}
-	return shares.AccountStats{Account: account, Stats: t.stats(o.Unit, l.cfg.Now())}, workers, nil
+	all, err := l.tallies(ctx, keys)
+	if err != nil {
+		return shares.AccountStats{}, nil, err
+	}
+	workers, now := make([]shares.WorkerStats, len(names)), l.cfg.Now()
+	for i, name := range names {
+		workers[i] = shares.WorkerStats{Worker: name, Stats: all[i].stats(o.Unit, now)}
+	}
+	return shares.AccountStats{Account: account, Stats: t.stats(o.Unit, now)}, workers, nil
 }

@@ -33,8 +33,8 @@ type LedgerConfig struct {
 	Log     *slog.Logger
 }
 
-// Ledger is the share ledger of a pool. It implements shares.Ledger, shares.Books, shares.Figures and
-// shares.Upkeep. Before Open has succeeded everything is shares.ErrAway.
+// Ledger is the share ledger of a pool. It implements shares.Ledger, shares.Books, shares.Figures,
+// shares.Histories and shares.Upkeep. Before Open has succeeded everything is shares.ErrAway.
 type Ledger struct {
 	*Client
 	cfg LedgerConfig
