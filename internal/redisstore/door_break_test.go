@@ -19,6 +19,7 @@ type door struct {
 	*Revocations
 	*Profiles
 	*Bans
+	*Series
 }
 
 func doorOf(l *Ledger) (*door, error) {
@@ -26,7 +27,8 @@ func doorOf(l *Ledger) (*door, error) {
 	revocations, err2 := NewRevocations(RevocationsConfig{Ledger: l})
 	profiles, err3 := NewProfiles(ProfilesConfig{Ledger: l})
 	bans, err4 := NewBans(BansConfig{Ledger: l})
-	return &door{challenges, revocations, profiles, bans}, errors.Join(err1, err2, err3, err4)
+	series, err5 := NewSeries(SeriesConfig{Ledger: l, Keep: 1000})
+	return &door{challenges, revocations, profiles, bans, series}, errors.Join(err1, err2, err3, err4, err5)
 }
 
 // deed is something that the door has a store do, which may be done twice.
@@ -76,6 +78,15 @@ func deeds() []deed {
 		{
 			name: "lift", script: func(s *scripts) **redis.Script { return &s.lift }, before: ban("alice", soon),
 			do: func(ctx context.Context, d *door) error { _, err := d.Lift(ctx, "alice"); return err },
+		},
+		{
+			name: "point", script: func(s *scripts) **redis.Script { return &s.point },
+			do: func(ctx context.Context, d *door) error {
+				_, err := d.Add(ctx, "pool", time.UnixMilli(1_700_000_000_000), map[string]float64{"a": 1, "b": 2})
+				return err
+			},
+			// The point itself, which is not added again.
+			leaves: func(before, after map[string]any) bool { return len(after) == len(before)+1 },
 		},
 	}
 }

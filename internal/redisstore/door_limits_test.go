@@ -166,9 +166,26 @@ func TestBansAreFull(t *testing.T) {
 	}
 }
 
+// TestSeriesForget has the oldest points go.
+func TestSeriesForget(t *testing.T) {
+	_, b, d := embeddedDoor(t)
+	for i := range 1500 {
+		if did, err := d.Add(t.Context(), "pool", time.UnixMilli(int64(1+i)), map[string]float64{"n": float64(i)}); err != nil || !did {
+			t.Fatalf("point %d: %t, %v", i, did, err)
+		}
+	}
+	if n := b.redis.XLen(t.Context(), d.series("pool")).Val(); n < 1000 || n > 1100 {
+		t.Errorf("%d points are kept", n)
+	}
+	points, err := d.Range(t.Context(), "pool", time.UnixMilli(0), time.UnixMilli(2000), 5000)
+	if err != nil || len(points) < 1000 || points[len(points)-1].Values["n"] != 1499 {
+		t.Errorf("%d points, %v", len(points), err)
+	}
+}
+
 // TestDoorConfig wants a ledger.
 func TestDoorConfig(t *testing.T) {
-	if _, err := doorOf(nil); err == nil || len(strings.Split(err.Error(), "\n")) != 4 {
+	if _, err := doorOf(nil); err == nil || len(strings.Split(err.Error(), "\n")) != 5 {
 		t.Errorf("without a ledger: %v", err)
 	}
 }

@@ -49,6 +49,11 @@ func doorContracts(t *testing.T, o *opener) {
 				return redisstore.NewBans(redisstore.BansConfig{Ledger: l})
 			}))
 		},
+		"series": func(t *testing.T) {
+			storetest.SeriesContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Series, error) {
+				return redisstore.NewSeries(redisstore.SeriesConfig{Ledger: l})
+			}))
+		},
 		"histories": func(t *testing.T) {
 			storetest.HistoriesContract(t, func(tb testing.TB, now func() time.Time) storetest.Histories {
 				tb.Helper()

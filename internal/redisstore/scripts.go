@@ -17,7 +17,7 @@ var sources embed.FS
 type scripts struct {
 	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, list, contact, money, note, discard *redis.Script
 	// Those of what the door keeps.
-	challenge, revoke, revoked, ban, lift *redis.Script
+	challenge, revoke, revoked, ban, lift, point *redis.Script
 }
 
 // newScripts reads the embedded scripts.
@@ -56,6 +56,7 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		{&s.revoked, "revoked"},
 		{&s.ban, "bans ban"},
 		{&s.lift, "bans lift"},
+		{&s.point, "point"},
 	} {
 		var text strings.Builder
 		for _, name := range append([]string{"lib"}, strings.Fields(verb.parts)...) {
