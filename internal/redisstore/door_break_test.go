@@ -3,6 +3,8 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ type door struct {
 	*Profiles
 	*Bans
 	*Series
+	*Presence
 }
 
 func doorOf(l *Ledger) (*door, error) {
@@ -28,7 +31,8 @@ func doorOf(l *Ledger) (*door, error) {
 	profiles, err3 := NewProfiles(ProfilesConfig{Ledger: l})
 	bans, err4 := NewBans(BansConfig{Ledger: l})
 	series, err5 := NewSeries(SeriesConfig{Ledger: l, Keep: 1000})
-	return &door{challenges, revocations, profiles, bans, series}, errors.Join(err1, err2, err3, err4, err5)
+	presence, err6 := NewPresence(PresenceConfig{Ledger: l, Accounts: 4, Workers: 6})
+	return &door{challenges, revocations, profiles, bans, series, presence}, errors.Join(err1, err2, err3, err4, err5, err6)
 }
 
 // deed is something that the door has a store do, which may be done twice.
@@ -88,7 +92,25 @@ func deeds() []deed {
 			// The point itself, which is not added again.
 			leaves: func(before, after map[string]any) bool { return len(after) == len(before)+1 },
 		},
+		{
+			name: "seen", script: func(s *scripts) **redis.Script { return &s.seen },
+			before: func(ctx context.Context, d *door) error { return d.Seen(ctx, present(4, 6)) },
+			do:     func(ctx context.Context, d *door) error { return d.Seen(ctx, present(6, 7)) },
+			// Who is seen again is noted again.
+			leaves: func(map[string]any, map[string]any) bool { return true },
+		},
 	}
+}
+
+// present makes presences of a number of accounts, each of one worker but for the last one.
+func present(accounts, workers int) []shares.Presence {
+	out := make([]shares.Presence, 0, workers)
+	for i := range workers {
+		out = append(out, shares.Presence{
+			Account: fmt.Sprint("account", min(i, accounts-1)), Worker: fmt.Sprint(i), Agent: "p/1", Time: time.Now().Add(-time.Duration(i) * time.Minute).Truncate(time.Minute),
+		})
+	}
+	return out
 }
 
 // doorVerbs are the deeds as verbs.
@@ -162,6 +184,14 @@ func doorDump(dump map[string]any, prefix string) map[string]any {
 	for key, v := range dump {
 		name, ok := strings.CutPrefix(key, "{"+prefix+"}:")
 		if ok && name != "genesis" && !strings.HasPrefix(name, "lease") {
+			if list, ok := v.([]redis.Z); ok {
+				members := make([]string, len(list))
+				for i, z := range list {
+					members[i] = fmt.Sprint(z.Member)
+				}
+				slices.Sort(members) // their order is that of times
+				v = members
+			}
 			out[name] = v
 		}
 	}

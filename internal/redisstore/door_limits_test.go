@@ -3,6 +3,7 @@ package redisstore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -183,9 +184,66 @@ func TestSeriesForget(t *testing.T) {
 	}
 }
 
+// TestPresenceForgets has workers go who were not there for a day, and those that were there longest ago when there
+// are too many; nothing is left of either.
+func TestPresenceForgets(t *testing.T) {
+	e, b, d := embeddedDoor(t)
+	ctx, now := t.Context(), time.Now()
+	note := func(account, worker string, at time.Time) {
+		t.Helper()
+		if err := d.Seen(ctx, []shares.Presence{{Account: account, Worker: worker, Agent: "p/1", Time: at}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds := func(what string, accounts, workers []string) {
+		t.Helper()
+		same(t, what+": accounts", b.redis.ZRange(ctx, d.present("accounts"), 0, -1).Val(), accounts)
+		same(t, what+": workers", b.redis.ZRange(ctx, d.present("workers"), 0, -1).Val(), workers)
+		slices.Sort(workers)
+		same(t, what+": names", b.redis.ZRange(ctx, d.present("names"), 0, -1).Val(), workers)
+		agents := b.redis.HKeys(ctx, d.present("agents")).Val()
+		slices.Sort(agents)
+		same(t, what+": agents", agents, workers)
+	}
+	for i := range 7 { // of which 4 accounts and 6 workers are known
+		note(fmt.Sprint("account", i/2), fmt.Sprint(i%2), now.Add(time.Duration(i-100)*time.Minute))
+	}
+	note("account9", "", now.Add(-50*time.Minute))
+	holds("too many", []string{"account1", "account2", "account3", "account9"},
+		[]string{"account1.0", "account1.1", "account2.0", "account2.1", "account3.0", "account9."})
+	e.server.SetTime(now.Add(23 * time.Hour))
+	note("account1", "0", now.Add(23*time.Hour))
+	holds("a day later", []string{"account9", "account1"}, []string{"account9.", "account1.0"})
+	if accounts, workers, err := d.Active(ctx, now.Add(-time.Hour)); err != nil || accounts != 2 || workers != 2 {
+		t.Errorf("%d accounts and %d workers, %v", accounts, workers, err)
+	}
+}
+
+// TestPresenceOfManyWorkers has no account have more workers than may have figures.
+func TestPresenceOfManyWorkers(t *testing.T) {
+	_, b, _ := embeddedDoor(t)
+	p, err := NewPresence(PresenceConfig{Ledger: b.Ledger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]shares.Presence, 0, 1100)
+	for i := range 1100 {
+		list = append(list, shares.Presence{Account: "alice", Worker: fmt.Sprint(i), Time: time.Now()})
+	}
+	list = append(list, shares.Presence{Account: "alice-", Time: time.Now()}, shares.Presence{Account: "bob", Time: time.Now()})
+	for range 2 {
+		if err := p.Seen(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+		if accounts, workers, err := p.Active(t.Context(), time.UnixMilli(0)); err != nil || accounts != 3 || workers != 1002 {
+			t.Errorf("%d accounts and %d workers, %v", accounts, workers, err)
+		}
+	}
+}
+
 // TestDoorConfig wants a ledger.
 func TestDoorConfig(t *testing.T) {
-	if _, err := doorOf(nil); err == nil || len(strings.Split(err.Error(), "\n")) != 5 {
+	if _, err := doorOf(nil); err == nil || len(strings.Split(err.Error(), "\n")) != 6 {
 		t.Errorf("without a ledger: %v", err)
 	}
 }

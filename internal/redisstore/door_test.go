@@ -54,6 +54,11 @@ func doorContracts(t *testing.T, o *opener) {
 				return redisstore.NewSeries(redisstore.SeriesConfig{Ledger: l})
 			}))
 		},
+		"presence": func(t *testing.T) {
+			storetest.PresenceContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Presence, error) {
+				return redisstore.NewPresence(redisstore.PresenceConfig{Ledger: l})
+			}))
+		},
 		"histories": func(t *testing.T) {
 			storetest.HistoriesContract(t, func(tb testing.TB, now func() time.Time) storetest.Histories {
 				tb.Helper()
