@@ -10,20 +10,36 @@ import (
 // maxReason is the most characters of a ban's reason, and of who decided it.
 const maxReason = 200
 
-// Subject is whom a ban is for: an account, or all who come from the addresses of an IP prefix. It is what
-// ParseSubject returns, so that one subject has one text.
+// Subject is whom a ban is for: an account, all who come from the addresses of an IP prefix, or an account as far
+// as it comes from one, as in ACCOUNT@PREFIX. It is what ParseSubject returns, so that one subject has one text.
 type Subject string
 
-// ParseSubject reads the name of an account, an IP address, or an IP prefix in CIDR notation (RFC 4632, section
-// 3.1). An address stands for the prefix of it alone; bits behind a prefix's length are cleared; IPv4 within IPv6
-// is IPv4. Errors match ErrMalformed.
+// ParseSubject reads the name of an account, an IP address, an IP prefix in CIDR notation (RFC 4632, section
+// 3.1), or an account and one of these with an @ between. An address stands for the prefix of it alone; bits
+// behind a prefix's length are cleared; IPv4 within IPv6 is IPv4. Errors match ErrMalformed.
 func ParseSubject(text string) (Subject, error) {
-	if !strings.ContainsAny(text, ".:/") {
-		if err := CheckAccount(text); err != nil {
+	account, from, both := strings.Cut(text, "@")
+	if both || !strings.ContainsAny(text, ".:/") {
+		if err := CheckAccount(account); err != nil {
 			return "", err
 		}
-		return Subject(text), nil
 	}
+	switch {
+	case both:
+		prefix, err := parsePrefix(from)
+		if err != nil {
+			return "", err
+		}
+		return Subject(account + "@" + prefix), nil
+	case strings.ContainsAny(text, ".:/"):
+		prefix, err := parsePrefix(text)
+		return Subject(prefix), err
+	}
+	return Subject(text), nil
+}
+
+// parsePrefix returns an IP address or prefix in its only spelling.
+func parsePrefix(text string) (string, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if !strings.Contains(text, "/") {
 		var addr netip.Addr
@@ -43,22 +59,27 @@ func ParseSubject(text string) (Subject, error) {
 		}
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mapped)
 	}
-	return Subject(prefix.Masked().String()), nil
+	return prefix.Masked().String(), nil
 }
 
-// Prefix returns the prefix that it is; false if it is an account.
-func (s Subject) Prefix() (netip.Prefix, bool) {
-	p, err := netip.ParsePrefix(string(s))
-	return p, err == nil
-}
-
-// Covers reports whether it is an account, or a prefix that an address is in. Either may be none: an empty text,
-// or the zero address.
-func (s Subject) Covers(account string, from netip.Addr) bool {
-	if p, ok := s.Prefix(); ok {
-		return p.Contains(from.Unmap().WithZone(""))
+// Parts returns the account and the prefix that it is of; empty and the zero prefix if it is of any.
+func (s Subject) Parts() (account string, from netip.Prefix) {
+	account, text, both := strings.Cut(string(s), "@")
+	if !both {
+		text = account
 	}
-	return s != "" && string(s) == account
+	p, err := netip.ParsePrefix(text)
+	if err == nil && !both {
+		account = ""
+	}
+	return account, p
+}
+
+// Covers reports whether it is of an account that comes from an address. Either may be none: an empty text, or the
+// zero address.
+func (s Subject) Covers(account string, from netip.Addr) bool {
+	of, p := s.Parts()
+	return s != "" && (of == "" || of == account) && (!p.IsValid() || p.Contains(from.Unmap().WithZone("")))
 }
 
 // Ban keeps a subject out of the pool.

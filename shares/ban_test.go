@@ -21,6 +21,12 @@ func TestParseSubject(t *testing.T) {
 		"2001:db8::1/64":         "2001:db8::/64",
 		"::ffff:192.0.2.77/120":  "192.0.2.0/24",
 		"::ffff:192.0.2.77":      "192.0.2.77/32",
+		"alice@192.0.2.1":        "alice@192.0.2.1/32",
+		"alice@2001:db8::1/64":   "alice@2001:db8::/64",
+		"alice@":                 "",
+		"@192.0.2.1":             "",
+		"alice@bob":              "",
+		"alice@192.0.2.1@x":      "",
 		"":                       "",
 		strings.Repeat("a", 129): "",
 		"alice bob":              "",
@@ -57,6 +63,10 @@ func TestSubjectCovers(t *testing.T) {
 		{"2001:db8::/64", "", "2001:db8::77", true},
 		{"2001:db8::/64", "", "2001:db8:0:1::77", false},
 		{"fe80::/10", "", "fe80::1%eth0", true},
+		{"alice@192.0.2.0/24", "alice", "192.0.2.9", true},
+		{"alice@192.0.2.0/24", "bob", "192.0.2.9", false},
+		{"alice@192.0.2.0/24", "alice", "192.0.3.9", false},
+		{"alice@192.0.2.0/24", "alice", "", false},
 		{"0.0.0.0/0", "", "", false},
 		{"", "", "", false},
 	} {
@@ -110,7 +120,7 @@ func TestBanCheck(t *testing.T) {
 
 // FuzzSubject has each subject that was read be read as itself.
 func FuzzSubject(f *testing.F) {
-	for _, text := range []string{"alice", "192.0.2.1", "2001:db8::1/64", "::ffff:192.0.2.77/120", "fe80::1%eth0", "/"} {
+	for _, text := range []string{"alice", "192.0.2.1", "2001:db8::1/64", "::ffff:192.0.2.77/120", "fe80::1%eth0", "/", "alice@192.0.2.1"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -121,8 +131,8 @@ func FuzzSubject(f *testing.F) {
 		if again, err := shares.ParseSubject(string(s)); err != nil || again != s {
 			t.Errorf("%q is %q, which is %q, %v", text, s, again, err)
 		}
-		if p, ok := s.Prefix(); ok && !s.Covers("", p.Addr()) {
-			t.Errorf("%q does not cover its own address", s)
+		if account, p := s.Parts(); !s.Covers(account, p.Addr()) {
+			t.Errorf("%q does not cover itself", s)
 		}
 	})
 }
