@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gbtpool/gbtpool/shares"
@@ -23,6 +25,7 @@ type door struct {
 	*Bans
 	*Series
 	*Presence
+	*Events
 }
 
 func doorOf(l *Ledger) (*door, error) {
@@ -32,7 +35,8 @@ func doorOf(l *Ledger) (*door, error) {
 	bans, err4 := NewBans(BansConfig{Ledger: l})
 	series, err5 := NewSeries(SeriesConfig{Ledger: l, Keep: 1000})
 	presence, err6 := NewPresence(PresenceConfig{Ledger: l, Accounts: 4, Workers: 6})
-	return &door{challenges, revocations, profiles, bans, series, presence}, errors.Join(err1, err2, err3, err4, err5, err6)
+	events, err7 := NewEvents(EventsConfig{Ledger: l, Keep: 200})
+	return &door{challenges, revocations, profiles, bans, series, presence, events}, errors.Join(err1, err2, err3, err4, err5, err6, err7)
 }
 
 // deed is something that the door has a store do, which may be done twice.
@@ -99,7 +103,58 @@ func deeds() []deed {
 			// Who is seen again is noted again.
 			leaves: func(map[string]any, map[string]any) bool { return true },
 		},
+		{name: "publish", script: func(s *scripts) **redis.Script { return &s.publish }, do: publishing(0, 3)},
+		{name: "publish more", script: func(s *scripts) **redis.Script { return &s.publish }, before: publishing(0, 3), do: publishing(2, 5)},
+		{
+			name: "publish and forget", script: func(s *scripts) **redis.Script { return &s.publish },
+			before: publishing(0, 299), do: publishing(299, 303),
+			leaves: func(before, after map[string]any) bool { return forgot(before, after, 300, 103) },
+		},
+		{
+			name: "watch", script: func(s *scripts) **redis.Script { return &s.watch },
+			do:     func(ctx context.Context, d *door) error { return d.Watch(ctx, []string{"alice", "bob"}, time.Hour) },
+			leaves: func(map[string]any, map[string]any) bool { return true }, // who looks says so again
+		},
+		{
+			name: "watched", script: func(s *scripts) **redis.Script { return &s.watched }, reads: true,
+			do: func(ctx context.Context, d *door) error { _, err := d.Watched(ctx); return err },
+		},
 	}
+}
+
+// publishing publishes events with numbers, each once.
+func publishing(from, to int) func(context.Context, *door) error {
+	return func(ctx context.Context, d *door) error {
+		var list []shares.Event
+		for i := from; i < to; i++ {
+			list = append(list, shares.Event{Kind: "test", Data: []byte(strconv.Itoa(i)), Time: time.UnixMilli(int64(1 + i)), Once: fmt.Sprint("event ", i)})
+		}
+		return d.Publish(ctx, list...)
+	}
+}
+
+// forgot reports whether publishing some events behind many left nothing but that the oldest are gone, and which. Of
+// those that are noted as gone some may be there.
+func forgot(before, after map[string]any, many, gone int) bool {
+	var was, is []redis.XMessage
+	var noted string
+	for key, v := range before {
+		if list, ok := v.([]redis.XMessage); ok && strings.HasSuffix(key, "}:events") {
+			was = list
+		}
+	}
+	for key, v := range after {
+		if list, ok := v.([]redis.XMessage); ok && strings.HasSuffix(key, "}:events") {
+			is = list
+		}
+		if text, ok := v.(string); ok && strings.HasSuffix(key, ":trimmed") {
+			noted = text
+		}
+	}
+	if len(was) != many-1 || noted != was[gone-1].ID {
+		return false
+	}
+	return cmp.Equal(is, was) || cmp.Equal(is, was[gone:])
 }
 
 // present makes presences of a number of accounts, each of one worker but for the last one.
@@ -191,6 +246,16 @@ func doorDump(dump map[string]any, prefix string) map[string]any {
 				}
 				slices.Sort(members) // their order is that of times
 				v = members
+			}
+			if list, ok := v.([]redis.XMessage); ok {
+				texts := make([]string, len(list))
+				for i, m := range list {
+					texts[i] = fmt.Sprint(m.Values) // their ids are times
+				}
+				v = texts
+			}
+			if name == "events:trimmed" {
+				v = "an id"
 			}
 			out[name] = v
 		}

@@ -59,6 +59,11 @@ func doorContracts(t *testing.T, o *opener) {
 				return redisstore.NewPresence(redisstore.PresenceConfig{Ledger: l})
 			}))
 		},
+		"events": func(t *testing.T) {
+			storetest.EventsContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Events, error) {
+				return redisstore.NewEvents(redisstore.EventsConfig{Ledger: l, Keep: 250})
+			}), 250, 350)
+		},
 		"histories": func(t *testing.T) {
 			storetest.HistoriesContract(t, func(tb testing.TB, now func() time.Time) storetest.Histories {
 				tb.Helper()
