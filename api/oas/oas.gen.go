@@ -510,8 +510,10 @@ type Ban struct {
 	Since  time.Time `json:"since"`
 
 	// Subject An account's address or a network in CIDR notation
-	Subject string    `json:"subject"`
-	Until   time.Time `json:"until"`
+	Subject string `json:"subject"`
+
+	// Until Left out if it does not end
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // BanOrder defines model for BanOrder.
@@ -577,8 +579,8 @@ type BlockCredit struct {
 	DisplayName *string `json:"display_name,omitempty"`
 	Ratio       float64 `json:"ratio"`
 
-	// WorkHashes A whole number that may be 2^53 or more
-	WorkHashes Integer `json:"work_hashes"`
+	// WorkHashes Left out once it is so old that only sums of it are kept
+	WorkHashes *Integer `json:"work_hashes,omitempty"`
 }
 
 // BlockPage defines model for BlockPage.
@@ -602,10 +604,13 @@ type BlockState string
 
 // CreditPage defines model for CreditPage.
 type CreditPage struct {
-	Credits         []BlockCredit `json:"credits"`
-	HiddenCount     int           `json:"hidden_count"`
-	HiddenCreditSat int64         `json:"hidden_credit_sat"`
-	NextCursor      *string       `json:"next_cursor"`
+	Credits []BlockCredit `json:"credits"`
+
+	// Estimated Whether the block is not credited yet, so that this is what it would be
+	Estimated       *bool   `json:"estimated,omitempty"`
+	HiddenCount     int     `json:"hidden_count"`
+	HiddenCreditSat int64   `json:"hidden_credit_sat"`
+	NextCursor      *string `json:"next_cursor"`
 }
 
 // EventKind defines model for EventKind.

@@ -185,8 +185,10 @@ type Ban struct {
 	Since  time.Time `json:"since"`
 
 	// Subject An account's address or a network in CIDR notation
-	Subject string    `json:"subject"`
-	Until   time.Time `json:"until"`
+	Subject string `json:"subject"`
+
+	// Until Left out if it does not end
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // BanOrder defines model for BanOrder.

@@ -1,0 +1,94 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sort"
+
+	"github.com/gbtpool/gbtpool/api/oas"
+	"github.com/gbtpool/gbtpool/payouts"
+)
+
+// sharesOfBlock returns whom a block credits.
+func (v *Views) sharesOfBlock(ctx context.Context, b *foundBlock) (*payouts.BlockShares, error) {
+	// What a block credits is estimated until it does.
+	key := fmt.Sprintf("%s/%s/%d/%d", b.Hash, b.state.Stage, b.state.Turn, b.state.Lists)
+	return v.shares.get(ctx, key, func(ctx context.Context) (*payouts.BlockShares, error) {
+		return v.cfg.Forecasts.Block(ctx, b.Hash)
+	})
+}
+
+// ListBlockCredits implements oas.StrictServerInterface.
+func (v *Views) ListBlockCredits(ctx context.Context, request oas.ListBlockCreditsRequestObject) (oas.ListBlockCreditsResponseObject, error) {
+	limit, err := limitOf(request.Params.Limit)
+	if err != nil {
+		return nil, err
+	}
+	after, given, err := placeOf("c", request.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	b, err := v.block(ctx, request.Hash)
+	if err != nil {
+		return nil, err
+	}
+	all, err := v.sharesOfBlock(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	list := all.Shares
+	if given {
+		list = list[sort.Search(len(list), func(i int) bool { return list[i].Account > after }):]
+	}
+	out := oas.ListBlockCredits200JSONResponse{Credits: make([]oas.BlockCredit, 0, min(limit, len(list))), Estimated: &all.Estimated}
+	if len(list) > limit {
+		list = list[:limit]
+		out.NextCursor = cursor("c", list[limit-1].Account)
+	}
+	accounts := make([]string, len(list))
+	for i := range list {
+		accounts[i] = list[i].Account
+	}
+	names, err := v.names(ctx, accounts...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		c := &list[i]
+		if !names.shows(c.Account) {
+			out.HiddenCount++
+			out.HiddenCreditSat += c.Credit
+			continue
+		}
+		entry := oas.BlockCredit{Address: c.Account, DisplayName: names.display(c.Account), CreditSat: c.Credit}
+		if all.Weighed {
+			work := hashes(c.Weight, all.Unit)
+			entry.WorkHashes, entry.Ratio = &work, ratio(c.Weight, all.Total)
+		} else if all.Credits > 0 {
+			entry.Ratio = float64(c.Credit) / float64(all.Credits)
+		}
+		out.Credits = append(out.Credits, entry)
+	}
+	return out, nil
+}
+
+// GetBlockProof implements oas.StrictServerInterface.
+func (v *Views) GetBlockProof(ctx context.Context, request oas.GetBlockProofRequestObject) (oas.GetBlockProofResponseObject, error) {
+	account, err := v.visible(ctx, request.Address)
+	if err != nil {
+		return nil, err
+	}
+	b, err := v.block(ctx, request.Hash)
+	if err != nil {
+		return nil, err
+	}
+	if v.cfg.Proofs == nil {
+		return nil, problem(http.StatusNotFound, "this pool makes no proofs")
+	}
+	raw, err := v.cfg.Proofs.ProofOf(ctx, b.Hash, account)
+	if err != nil {
+		return nil, err
+	}
+	return rawJSON(raw), nil
+}

@@ -1,0 +1,138 @@
+package rest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gbtpool/gbtpool/api/oas"
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/shares"
+)
+
+// activeFor is for how long after its last share a worker counts as active, and idleFor as idle.
+const (
+	activeFor = 15 * time.Minute
+	idleFor   = 24 * time.Hour
+)
+
+// timeOf returns a time as answers have it; nil for never.
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// textOf returns a text; nil if it is empty.
+func textOf(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// hashes returns the expected hashes that a weight stands for, exactly.
+func hashes(w shares.Weight, unit shares.Unit) string {
+	n := big.NewInt(int64(max(w, 0)))
+	return n.Lsh(n, uint(unit)).String()
+}
+
+// ratio returns a part of a whole; 0 if there is none.
+func ratio(part, whole shares.Weight) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+func ratesOf(s *shares.Stats) oas.HashRates {
+	r := s.Rates // in the order of shares.Spans
+	return oas.HashRates{
+		OneMinute: r[0], FiveMinutes: r[1], FifteenMinutes: r[2], OneHour: r[3], SixHours: r[4], OneDay: r[5], SevenDays: r[6],
+	}
+}
+
+func sharesOf(s *shares.Stats) oas.Shares {
+	out := oas.Shares{
+		AcceptedCount: s.Accepted, StaleCount: s.Stale(), RejectedCount: s.Rejected(),
+		WorkHashes: hashes(s.Weight, s.Unit), BestDifficulty: s.Best.Difficulty(),
+		FirstAt: timeOf(s.First), LastAt: timeOf(s.Last), Rejects: make([]oas.Reject, 0, len(s.Refused)),
+	}
+	for reason, count := range s.Refused {
+		out.Rejects = append(out.Rejects, oas.Reject{Reason: string(reason), Count: count, Explanation: gbt.Explain(reason, "")})
+	}
+	slices.SortFunc(out.Rejects, func(a, b oas.Reject) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Reason, b.Reason))
+	})
+	return out
+}
+
+// statusOf says how a worker is, by the age of its last share.
+func statusOf(last, now time.Time) oas.WorkerStatus {
+	switch age := now.Sub(last); {
+	case last.IsZero() || age > idleFor:
+		return oas.Offline
+	case age > activeFor:
+		return oas.Idle
+	default:
+		return oas.Active
+	}
+}
+
+// figures are those of an account and its workers; known is false if it never had a share.
+type figures struct {
+	account shares.AccountStats
+	workers []shares.WorkerStats // by name
+	known   bool
+}
+
+// figuresOf returns the figures of an account, which may be some seconds old.
+func (v *Views) figuresOf(ctx context.Context, account string) (*figures, error) {
+	return v.accounts.get(ctx, account, func(ctx context.Context) (*figures, error) {
+		a, workers, err := v.cfg.Figures.Account(ctx, account)
+		if errors.Is(err, shares.ErrUnknown) {
+			return &figures{account: shares.AccountStats{Account: account, Stats: shares.Stats{Unit: v.cfg.Unit}}}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		slices.SortFunc(workers, func(a, b shares.WorkerStats) int { return strings.Compare(a.Worker, b.Worker) })
+		return &figures{account: a, workers: workers, known: true}, nil
+	})
+}
+
+// presence is who works.
+type presence struct {
+	accounts, workers int
+	programs          []oas.Program
+}
+
+// maxPrograms is how many mining programs are told of: what a program calls itself is its own choice.
+const maxPrograms = 50
+
+func (v *Views) readPresence(ctx context.Context) (presence, error) {
+	var p presence
+	var err error
+	if p.accounts, p.workers, err = v.cfg.Presence.Active(ctx, v.cfg.Now().Add(-activeFor)); err != nil {
+		return p, err
+	}
+	agents, err := v.cfg.Presence.Agents(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.programs = make([]oas.Program, 0, len(agents))
+	for name, count := range agents {
+		p.programs = append(p.programs, oas.Program{Name: name, WorkersCount: count})
+	}
+	slices.SortFunc(p.programs, func(a, b oas.Program) int {
+		return cmp.Or(cmp.Compare(b.WorkersCount, a.WorkersCount), strings.Compare(a.Name, b.Name))
+	})
+	p.programs = p.programs[:min(len(p.programs), maxPrograms)]
+	return p, nil
+}

@@ -1,0 +1,83 @@
+package rest
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// fresh is for how long what was read is told again without a look.
+	fresh = 2 * time.Second
+	// tolerable is how old what was read may be to be told while it is read anew.
+	tolerable = 10 * time.Second
+	// readWait is how long a reading may take.
+	readWait = 10 * time.Second
+)
+
+// snapshot is a value that is read at most every so often, however many ask, and by one of them alone.
+type snapshot[T any] struct {
+	load func(ctx context.Context) (T, error)
+	now  func() time.Time
+	last atomic.Pointer[reading[T]]
+	// reading is what one reads for all.
+	group singleflight.Group
+}
+
+// reading is a value with when it was read.
+type reading[T any] struct {
+	value T
+	at    time.Time
+}
+
+func newSnapshot[T any](now func() time.Time, load func(ctx context.Context) (T, error)) *snapshot[T] {
+	return &snapshot[T]{load: load, now: now}
+}
+
+// get returns the value, which may be some seconds old.
+func (s *snapshot[T]) get(ctx context.Context) (T, error) {
+	last := s.last.Load()
+	age := time.Duration(0)
+	if last != nil {
+		age = s.now().Sub(last.at)
+	}
+	if last != nil && age >= 0 && age < fresh {
+		return last.value, nil
+	}
+	answer := s.group.DoChan("", func() (any, error) {
+		// Who asked first may go away; the others want the answer all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWait)
+		defer cancel()
+		at := s.now()
+		value, err := s.load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.last.Store(&reading[T]{value, at})
+		return nil, nil //nolint:nilnil // the value is in last
+	})
+	if last != nil && age >= 0 && age < tolerable {
+		return last.value, nil
+	}
+	var none T
+	select {
+	case r := <-answer:
+		if r.Err != nil {
+			return none, r.Err
+		}
+		return s.last.Load().value, nil
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// known returns the value, or the last one that was known with the error that keeps it from being read anew.
+func (s *snapshot[T]) known(ctx context.Context) (T, error) {
+	value, err := s.get(ctx)
+	if last := s.last.Load(); err != nil && last != nil {
+		return last.value, err
+	}
+	return value, err
+}
