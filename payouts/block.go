@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // BlockStage is how far the journal is with a block that the pool has found.
@@ -39,6 +41,12 @@ type BlockState struct {
 	Terms *Terms `json:"terms,omitempty"`
 	// Fees is what FPPS has counted as a block's fees, in satoshis, once a part of the round is paid.
 	Fees int64 `json:"fees,omitempty"`
+	// Tree is the root of who is credited what, from crediting on; nil if it was credited by a version that
+	// published none. Under terms that pay per share it is of who was paid what for the round, and Worth is
+	// what a block was counted as for that in satoshis, and Network its weight.
+	Tree    *Root         `json:"tree,omitempty"`
+	Worth   int64         `json:"worth,omitempty"`
+	Network shares.Weight `json:"network,string,omitempty"`
 	// Parts is in how many parts it is credited, and Part how many are done.
 	Parts int `json:"parts,omitempty"`
 	Part  int `json:"part,omitempty"`
