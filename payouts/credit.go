@@ -39,6 +39,8 @@ type crediting struct {
 	// first is what the first part's record sets beside the block.
 	first    []Set
 	coinbase *wire.MsgTx
+	// leaves are of the tree whose root next has.
+	leaves []Leaf
 }
 
 // credit credits a block's accounts with what its coinbase paid, in as many records as it takes.
@@ -87,6 +89,9 @@ func (s *Settler) creditPart(ctx context.Context, o *own, c *crediting, part int
 			// What is divided beside the reward may have been moved since.
 			if carry, err := s.cfg.Store.Balance(ctx, Carry); err != nil || carry != next.Carry {
 				return Entry{}, errors.Join(err, ErrMoved)
+			}
+			if err := s.keepTree(ctx, next.Tree, c.leaves); err != nil {
+				return Entry{}, err
 			}
 			for account, amount := range c.head {
 				changes[account] += amount
@@ -161,6 +166,9 @@ func (s *Settler) divide(ctx context.Context, o *own) (*crediting, error) {
 	c.head = map[Account]int64{
 		Rewards: -c.next.Reward, Carry: d.Carry - c.next.Carry, Fee: d.Fee, Reserve: d.Reserve, Paid: c.next.Direct,
 	}
+	if c.leaves, err = s.plant(o, &c.next, weights, d.Credits); err != nil {
+		return nil, err
+	}
 	c.flows = flows(d.Credits, direct)
 	c.next.Parts = max(1, (len(c.flows)+partLegs-1)/partLegs)
 	return c, nil
@@ -170,7 +178,7 @@ func (s *Settler) divide(ctx context.Context, o *own) (*crediting, error) {
 // else what is in force. A block whose round was paid per share is the reserve's.
 func (s *Settler) terms(o *own, list *List) Terms {
 	switch {
-	case o.state.Stage == BlockCrediting && o.state.Terms != nil:
+	case o.state.Stage != BlockFound && o.state.Terms != nil:
 		return *o.state.Terms
 	case o.state.Accrued > 0:
 		return *o.state.Terms
@@ -319,7 +327,7 @@ func (s *Settler) rounds(ctx context.Context, o *own, c *crediting) ([]shares.Cr
 func (s *Settler) merged(ctx context.Context, o *own) ([]*own, error) {
 	all, err := s.all(ctx)
 	return slices.DeleteFunc(all, func(v *own) bool {
-		if o.state.Stage == BlockCrediting {
+		if o.state.Stage != BlockFound {
 			return v.state.Merged != o.name()
 		}
 		return v.state.Stage != BlockVoid || v.state.Merged != "" || v.state.Height > o.Height
@@ -406,12 +414,16 @@ func (s *Settler) accrue(ctx context.Context, o *own) error {
 	if err != nil {
 		return err
 	}
+	next := o.state
+	leaves, err := s.plantRound(o, &next, network, round.Credits, credits)
+	if err != nil {
+		return err
+	}
 	for !o.state.AccruedAll {
 		first := o.state.Accrued * partLegs
-		next := o.state
 		next.Accrued++
 		next.AccruedAll = first+partLegs >= len(credits)
-		if err := s.accruePart(ctx, o, next, credits[min(first, len(credits)):], min(partLegs, max(0, len(credits)-first))); err != nil {
+		if err := s.accruePart(ctx, o, next, credits[min(first, len(credits)):], min(partLegs, max(0, len(credits)-first)), leaves); err != nil {
 			return err
 		}
 		o.state = next
@@ -419,8 +431,9 @@ func (s *Settler) accrue(ctx context.Context, o *own) error {
 	return nil
 }
 
-// accruePart pays the first count of credits, if the reserve has enough for all of them.
-func (s *Settler) accruePart(ctx context.Context, o *own, next BlockState, credits []Credit, count int) error {
+// accruePart pays the first count of credits, if the reserve has enough for all of them. leaves are of the round's
+// tree.
+func (s *Settler) accruePart(ctx context.Context, o *own, next BlockState, credits []Credit, count int, leaves []Leaf) error {
 	b, err := set(TableBlocks, o.name(), next)
 	if err != nil {
 		return err
@@ -441,6 +454,9 @@ func (s *Settler) accruePart(ctx context.Context, o *own, next BlockState, credi
 		if reserve < left {
 			return Entry{}, fmt.Errorf("the reserve is spent: the round of block %s is worth %d sat and the reserve has %d sat: put money in with `gbtpool payouts deposit AMOUNT --to reserve`, or change the scheme: %w",
 				o.Hash, left, reserve, ErrOverdrawn)
+		}
+		if err := s.keepTree(ctx, next.Tree, leaves); err != nil {
+			return Entry{}, err
 		}
 		return Entry{Key: fmt.Sprintf("%s:%s/%d", KindAccrue, o.Hash, next.Accrued), Kind: KindAccrue, Legs: legsOf(changes), Sets: []Set{b}}, nil
 	})

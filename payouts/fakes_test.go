@@ -169,6 +169,34 @@ func (m *memory) Notes(_ context.Context, table string) (map[string]string, erro
 	return maps.Clone(m.notes[table]), nil
 }
 
+// memoryTrees keeps trees in memory.
+type memoryTrees struct {
+	*faults
+	trees map[Digest][]Leaf
+	// read counts how often leaves were read.
+	read int
+}
+
+func (m *memoryTrees) Put(_ context.Context, root Digest, leaves []Leaf) error {
+	return m.do(func() error {
+		m.trees[root] = slices.Clone(leaves)
+		return nil
+	})
+}
+
+func (m *memoryTrees) Has(_ context.Context, root Digest) (bool, error) {
+	_, ok := m.trees[root]
+	return ok, nil
+}
+
+func (m *memoryTrees) Leaves(_ context.Context, root Digest) ([]Leaf, error) {
+	m.read++
+	if leaves, ok := m.trees[root]; ok {
+		return leaves, nil
+	}
+	return nil, ErrNotFound
+}
+
 // memoryMirror is a mirror in memory.
 type memoryMirror struct {
 	*faults
@@ -314,6 +342,7 @@ type pool struct {
 	chain  *fakeChain
 	wallet *fakeWallet
 	ledger *fakeLedger
+	trees  *memoryTrees
 	now    time.Time
 	cfg    SettlerConfig
 	*Settler
@@ -334,7 +363,9 @@ func newPool(t *testing.T, change func(*SettlerConfig)) *pool {
 	p := &pool{faults: f, t: t, store: newMemory(f), mirror: &memoryMirror{faults: f}, chain: newFakeChain(f), now: time.Unix(1_780_000_000, 0).UTC()}
 	p.wallet = newFakeWallet(t, f, p.chain)
 	p.ledger = &fakeLedger{windows: make(map[chainhash.Hash][]shares.Credit), released: make(map[chainhash.Hash]bool), token: 1}
+	p.trees = &memoryTrees{faults: f, trees: make(map[Digest][]Leaf)}
 	p.cfg = SettlerConfig{
+		Trees: p.trees,
 		Store: p.store, Ledger: p.ledger, Chain: p.chain, Network: p.chain, Mirror: p.mirror, Wallet: p.wallet,
 		Terms:  Terms{Scheme: PPLNS, Multiple: 8, Fee: 100},
 		Policy: Policy{Threshold: 1_000_000, FeeFloor: 1000, FeeCeiling: 100_000, Bearer: BearerPool},

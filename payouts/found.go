@@ -146,6 +146,9 @@ func (s *Settler) follow(ctx context.Context, tip Place, o *own) error {
 		return s.restore(ctx, o)
 	}
 	s.note(ctx, NotesBlocks, o.name(), s.describe(o))
+	if o.state.Stage == BlockCredited {
+		return s.remake(ctx, o)
+	}
 	return nil
 }
 

@@ -18,7 +18,10 @@ func TestForgedAudit(t *testing.T) {
 		change func(*forgery)
 		want   string
 	}{
-		"crediting no block": {func(f *forgery) { f.move(Fee, Crediting, 1) }, "are being credited"},
+		"crediting no block": {func(f *forgery) {
+			edit(f, TableBlocks, hash, func(b *BlockState) { b.Tree = nil }) // as earlier versions have it
+			f.move(Fee, Crediting, 1)
+		}, "are being credited"},
 		"two blocks": {func(f *forgery) {
 			two, err := set(TableBlocks, "two", BlockState{Stage: BlockCredited, Reward: 5})
 			if err != nil {

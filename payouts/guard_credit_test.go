@@ -93,7 +93,7 @@ func inParts(t *testing.T, change func(*SettlerConfig), before func(*pool)) {
 		p.find(reward, many(2*partLegs)...)
 		p.chain.mine(100)
 		if crash {
-			p.at = p.count + 4 // found and mirrored, a part and mirrored
+			p.at = p.count + 5 // found and mirrored, the tree, a part and mirrored
 			for range 4 {
 				if err := p.Work(t.Context()); err != nil || p.balance(Crediting) != 0 {
 					break
@@ -284,7 +284,7 @@ func TestAccrueInParts(t *testing.T) {
 	if err := p.operator().Book(t.Context(), Outside, Reserve, 1); err != nil {
 		t.Fatal(err)
 	}
-	p.at = p.count + 3 // a part and mirrored
+	p.at = p.count + 4 // the tree, a part and mirrored
 	if err := p.Work(t.Context()); err != nil || p.state(block).Accrued != 1 || p.state(block).AccruedAll {
 		t.Fatalf("the block is %+v, %v", p.state(block), err)
 	}

@@ -159,7 +159,7 @@ func TestLostAgain(t *testing.T) {
 // TestLostInParts ends a credit that had begun, whatever the chain says meanwhile, and then books the loss.
 func TestLostInParts(t *testing.T) {
 	p := newPool(t, noWallet)
-	p.at = 4 // found and mirrored, a part and mirrored
+	p.at = 5 // found and mirrored, the tree, a part and mirrored
 	block := p.find(reward, many(2*partLegs)...)
 	p.chain.mine(100)
 	if err := p.Work(t.Context()); err != nil || p.balance(Crediting) == 0 {

@@ -215,7 +215,7 @@ func TestForgedRecords(t *testing.T) {
 		"credited more":          {"credit:" + hash + "/1", move(Rewards, Carry, 1), "are credited for it"},
 		"another reward":         {"credit:" + hash + "/1", func(f *forgery) { edit(f, TableBlocks, hash, func(b *BlockState) { b.Reward++ }) }, "are credited for it"},
 		"a credit for no block":  {"credit:" + hash + "/1", func(f *forgery) { f.drop(TableBlocks) }, "no block"},
-		"a credit of void alone": {"credit:" + hash + "/1", func(f *forgery) { edit(f, TableBlocks, hash, func(b *BlockState) { b.Stage = BlockVoid }) }, "no block"},
+		"a credit of void alone": {"credit:" + hash + "/1", func(f *forgery) { edit(f, TableBlocks, hash, func(b *BlockState) { b.Stage, b.Tree = BlockVoid, nil }) }, "no block"},
 		// Plans.
 		"an unsound plan":   {"plan:1", func(f *forgery) { edit(f, TablePlans, "1", func(p *Plan) { p.Fee++ }) }, "not a sound plan"},
 		"planned again":     {"plan:1", func(f *forgery) { known(f, TablePlans, "1", func(*Plan) {}) }, "is not new"},

@@ -97,12 +97,15 @@ func (s judge) judgeBlock(r *Record, legs map[Account]int64) error {
 		if err != nil {
 			return fault(r, "%s", err)
 		}
-		if next.Stage == BlockVoid {
-			continue // a block whose round is divided with this one's
-		}
 		last, err := s.block(f.Field)
 		if err != nil {
 			return fault(r, "%s", err)
+		}
+		if next.Stage == BlockVoid { // a block whose round is divided with this one's
+			if err := judgeTree(r, legs, &last, &next); err != nil {
+				return err
+			}
+			continue
 		}
 		if !mayFollow(last.Stage, next.Stage, r.Kind) {
 			return fault(r, "block %s is %s and cannot be %s then", f.Field, last.Stage, next.Stage)
@@ -113,7 +116,7 @@ func (s judge) judgeBlock(r *Record, legs map[Account]int64) error {
 		if got := last.rewarded() - legs[Rewards]; got != next.rewarded() {
 			return fault(r, "block %s paid %d sat, and %d sat are credited for it", f.Field, next.rewarded(), got)
 		}
-		return nil
+		return judgeTree(r, legs, &last, &next)
 	}
 	return fault(r, "it names no block")
 }
@@ -140,6 +143,13 @@ func (s judge) judgeTurn(r *Record) error {
 		if last.Stage != "" && last.Stage != BlockFound && last.Stage != BlockVoid {
 			return fault(r, "block %s is %s", f.Field, last.Stage)
 		}
+		next, err := unmarshal[BlockState](f)
+		if err != nil {
+			return fault(r, "%s", err)
+		}
+		if err := judgeTree(r, nil, &last, &next); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -161,6 +171,22 @@ func (s judge) judgeAccrue(r *Record, legs map[Account]int64) error {
 	for account, amount := range legs {
 		if _, miner := account.Miner(); miner != (amount > 0) || !miner && account != Reserve {
 			return fault(r, "%s changes by %d sat: shares are paid from the reserve", account, amount)
+		}
+	}
+	for _, f := range r.Sets {
+		if f.Table != TableBlocks {
+			continue
+		}
+		next, err := unmarshal[BlockState](f)
+		if err != nil {
+			return fault(r, "%s", err)
+		}
+		last, err := s.block(f.Field)
+		if err != nil {
+			return fault(r, "%s", err)
+		}
+		if err := judgeTree(r, legs, &last, &next); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -382,7 +382,7 @@ func TestClockAhead(t *testing.T) {
 func TestTermsChange(t *testing.T) {
 	for _, fee := range []int64{0, 500} {
 		p := newPool(t, noWallet)
-		p.at = 4 // found and mirrored, a part and mirrored
+		p.at = 5 // found and mirrored, the tree, a part and mirrored
 		p.find(reward, many(2*partLegs)...)
 		p.chain.mine(100)
 		if err := p.Work(t.Context()); err != nil || p.balance(Crediting) == 0 {

@@ -66,7 +66,7 @@ func anyBasis(rt *rapid.T) (Basis, []shares.Credit) {
 	}
 	switch {
 	case b.Terms.PerShare():
-		b.Network = math.MaxInt64 / shares.Weight(oneOf(r, 1, 7, 1000))
+		b.Network, b.Reward = math.MaxInt64/shares.Weight(oneOf(r, 1, 7, 1000)), b.Reward/1000
 		return b, weights
 	case b.Terms.Scheme == SOLO:
 		if b.Finder == "" {

@@ -48,6 +48,8 @@ type SettlerConfig struct {
 	Wallet Wallet
 	// Lists are whom coinbases pay; nil if they pay the pool alone.
 	Lists ListStore
+	// Trees keep who was credited what, for whoever wants it proven.
+	Trees TreeStore
 
 	Terms  Terms
 	Policy Policy
@@ -103,13 +105,15 @@ type Settler struct {
 	waited time.Time
 	// notes are what was noted last, so that only changes are written and logged.
 	notes map[string]string
+	// kept are the roots of trees that were there, or cannot be made again, when they were last looked for.
+	kept map[Digest]bool
 }
 
 // NewSettler makes a Settler.
 func NewSettler(cfg SettlerConfig) (*Settler, error) {
-	if cfg.Store == nil || cfg.Ledger == nil || cfg.Chain == nil || cfg.Network == nil || cfg.Script == nil || len(cfg.Pool) == 0 ||
+	if cfg.Store == nil || cfg.Ledger == nil || cfg.Chain == nil || cfg.Network == nil || cfg.Trees == nil || cfg.Script == nil || len(cfg.Pool) == 0 ||
 		cfg.Params == nil || cfg.Now == nil || cfg.Log == nil {
-		return nil, errors.New("payouts: Store, Ledger, Chain, Network, Script, Pool, Params, Now and Log are required")
+		return nil, errors.New("payouts: Store, Ledger, Chain, Network, Trees, Script, Pool, Params, Now and Log are required")
 	}
 	if least := int32(cfg.Params.CoinbaseMaturity); cfg.Maturity < least {
 		return nil, fmt.Errorf("payouts: blocks are credited %d deep, but can be spent only %d deep", cfg.Maturity, least)
@@ -124,7 +128,7 @@ func NewSettler(cfg SettlerConfig) (*Settler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Settler{cfg: cfg, keeper: keeper, watch: newSpends(cfg.Chain), released: make(map[chainhash.Hash]bool), notes: make(map[string]string)}, nil
+	return &Settler{cfg: cfg, keeper: keeper, watch: newSpends(cfg.Chain), released: make(map[chainhash.Hash]bool), notes: make(map[string]string), kept: make(map[Digest]bool)}, nil
 }
 
 // Run works until ctx ends. No trouble with the ledger, the nodes or the wallet ends it.
@@ -155,6 +159,9 @@ func (s *Settler) tick(ctx context.Context) bool {
 	err := s.Work(ctx)
 	if ctx.Err() != nil {
 		return true
+	}
+	if err != nil {
+		clear(s.kept) // what Redis had may be lost
 	}
 	if errors.Is(err, shares.ErrAway) && len(s.notes) == 0 {
 		return false // it says so itself

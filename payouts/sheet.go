@@ -16,13 +16,16 @@ type Sheet struct {
 	// Tables hold the fields that records have set, by table and field.
 	Tables map[string]map[string]string
 	keys   map[string]bool
+	// credited is what accounts have been credited by blocks and rounds so far that have a root and are not
+	// whole yet, by kind and block.
+	credited map[string]int64
 }
 
 // NewSheet returns the sheet of an empty journal.
 func NewSheet() *Sheet {
 	return &Sheet{
 		Balances: make(map[Account]int64), Tables: make(map[string]map[string]string),
-		keys: make(map[string]bool),
+		keys: make(map[string]bool), credited: make(map[string]int64),
 	}
 }
 
@@ -40,6 +43,9 @@ func (s *Sheet) Apply(ctx context.Context, r *Record) error {
 		return fault(r, "its key was there before")
 	}
 	if err := Judge(ctx, s, r); err != nil {
+		return err
+	}
+	if err := s.tally(r); err != nil {
 		return err
 	}
 	for _, l := range r.Legs {
