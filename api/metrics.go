@@ -21,6 +21,7 @@ const (
 type metrics struct {
 	methods map[string]method
 	workers *workerSeries // nil unless the operator wants them
+	desk    Desk
 
 	requests     *prometheus.CounterVec
 	requestBytes prometheus.Counter
@@ -31,6 +32,7 @@ type metrics struct {
 	connections  prometheus.Gauge
 	refused      prometheus.Counter
 	templates    *prometheus.HistogramVec
+	delay        prometheus.Histogram
 	submits      prometheus.Histogram
 	proposes     prometheus.Histogram
 }
@@ -39,7 +41,7 @@ func newMetrics(cfg *Config, methods map[string]method) (*metrics, error) {
 	// From a template that is ready to a full one over a slow line, and a block that nodes look at.
 	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	m := &metrics{
-		methods: methods, workers: newWorkerSeries(cfg.WorkerSeries),
+		methods: methods, workers: newWorkerSeries(cfg.WorkerSeries), desk: cfg.Desk,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gbtpool_requests_total",
 			Help: "JSON-RPC requests by method and class of HTTP status; aborted ones have no status.",
@@ -72,6 +74,10 @@ func newMetrics(cfg *Config, methods map[string]method) (*metrics, error) {
 			Name: "gbtpool_getblocktemplate_seconds", Buckets: buckets,
 			Help: "Time to answer getblocktemplate: from the request, or for a long poll from its wake-up, to the last byte.",
 		}, []string{"kind"}),
+		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "gbtpool_template_delay_seconds", Buckets: buckets,
+			Help: "Time from a node's answer with a new template to the wake-up of each long poll that waited for it.",
+		}),
 		submits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "gbtpool_submitblock_seconds", Buckets: buckets,
 			Help: "Time to answer submitblock, from the request's last byte to the answer's.",
@@ -88,7 +94,7 @@ func newMetrics(cfg *Config, methods map[string]method) (*metrics, error) {
 func (m *metrics) register(cfg *Config) error {
 	collectors := []prometheus.Collector{
 		m.requests, m.requestBytes, m.submissions, m.proposals, m.blocks, m.polls, m.connections, m.refused,
-		m.templates, m.submits, m.proposes, newTemplateCollector(cfg.Desk),
+		m.templates, m.delay, m.submits, m.proposes, newTemplateCollector(cfg.Desk),
 	}
 	if m.workers != nil {
 		collectors = append(collectors, m.workers.submissions)
@@ -144,8 +150,18 @@ func (m *metrics) latency(c *call) {
 		m.proposes.Observe(time.Since(c.received).Seconds())
 	case c.method == methodGetBlockTemplate && c.poll:
 		m.templates.WithLabelValues("longpoll").Observe(time.Since(c.woken).Seconds())
+		m.waited(c)
 	case c.method == methodGetBlockTemplate && !c.woken.IsZero():
 		m.templates.WithLabelValues("plain").Observe(time.Since(c.received).Seconds())
+	}
+}
+
+// waited observes how long the template in force took to an answered long poll, if the poll waited for it. One
+// that found it there, or was overtaken by the next one on its way out, says nothing about that.
+func (m *metrics) waited(c *call) {
+	t, err := m.desk.Current()
+	if err == nil && t.Received.After(c.received) && !t.Received.After(c.woken) {
+		m.delay.Observe(c.woken.Sub(t.Received).Seconds())
 	}
 }
 

@@ -16,8 +16,8 @@ const scrapeWait = 2 * time.Second
 type ledgerCollector struct {
 	books *books
 
-	up, halted, waiting, setAside, spoolUp, spoolBytes, dropped *prometheus.Desc
-	rate, accepted, blocks, refused                             *prometheus.Desc
+	up, halted, waiting, setAside, spoolUp, spoolBytes, spoolLimit, dropped *prometheus.Desc
+	rate, accepted, blocks, refused                                         *prometheus.Desc
 }
 
 func newLedgerCollector(b *books) *ledgerCollector {
@@ -32,6 +32,7 @@ func newLedgerCollector(b *books) *ledgerCollector {
 		setAside:   desc("spool_set_aside_total", "Shares of the spool that the ledger did not take."),
 		spoolUp:    desc("spool_up", "1 if the spool can be written to, 0 if not."),
 		spoolBytes: desc("spool_bytes", "Bytes of records in the spool, those that the ledger has too among them."),
+		spoolLimit: desc("spool_limit_bytes", "Bytes of records that fit the spool: spool_bytes."),
 		dropped:    desc("spool_dropped_notes_total", "Notes of shares in the ledger that the spool had no room for."),
 		rate:       desc("pool_hashes_per_second", "Hash rate that the pool's accepted shares prove, by span, from the ledger.", "span"),
 		accepted:   desc("pool_shares_total", "Shares that all gateways accepted, from the ledger."),
@@ -43,7 +44,7 @@ func newLedgerCollector(b *books) *ledgerCollector {
 // Describe implements prometheus.Collector.
 func (c *ledgerCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.up, c.halted, c.waiting, c.setAside, c.spoolUp, c.spoolBytes, c.dropped, c.rate, c.accepted, c.blocks, c.refused,
+		c.up, c.halted, c.waiting, c.setAside, c.spoolUp, c.spoolBytes, c.spoolLimit, c.dropped, c.rate, c.accepted, c.blocks, c.refused,
 	} {
 		out <- d
 	}
@@ -64,6 +65,7 @@ func (c *ledgerCollector) Collect(out chan<- prometheus.Metric) {
 	counter(c.setAside, status.SetAside)
 	gauge(c.spoolUp, truth(c.books.spool.Healthy() == nil))
 	gauge(c.spoolBytes, float64(c.books.spool.Bytes()))
+	gauge(c.spoolLimit, float64(c.books.cfg.SpoolBytes))
 	counter(c.dropped, c.books.spool.Dropped())
 	if status.Away != nil {
 		return

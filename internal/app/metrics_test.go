@@ -32,7 +32,7 @@ func TestLedgerMetrics(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]int{
-		"gbtpool_ledger_up": 1, "gbtpool_ledger_halted": 0, "gbtpool_spool_up": 1, "gbtpool_spool_waiting_shares": 0,
+		"gbtpool_ledger_up": 1, "gbtpool_ledger_halted": 0, "gbtpool_spool_up": 1, "gbtpool_spool_limit_bytes": 64 << 20, "gbtpool_spool_waiting_shares": 0,
 		"gbtpool_pool_shares_total": 1, "gbtpool_pool_blocks_total": 1, `gbtpool_pool_refused_total{kind="rejected"}`: 0,
 	} {
 		if got := metric(t, p.URL(), name); got != want {
