@@ -24,15 +24,27 @@ type answer struct {
 }
 
 // fetch gets templates: a plain one whenever watch wants one, and then one long poll at a time for
-// as long as they are accepted.
+// as long as they are accepted; none while the node is idle.
 func (w *watcher) fetch(ctx context.Context) {
 	var good *template // to long-poll from
 	for ctx.Err() == nil {
+		if w.idle.Load() {
+			good = nil
+			select {
+			case <-w.resume:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
 		if good == nil {
 			select {
 			case <-w.want:
 			case <-ctx.Done():
 				return
+			}
+			if w.idle.Load() {
+				continue
 			}
 		}
 		start := w.set.cfg.Now()

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,13 +88,16 @@ type lead struct {
 	nodes    []view
 	leader   int // -1: none
 	ledSince time.Time
+	// orders are the operator's, and aside says which nodes are left out because of them.
+	orders []Order
+	aside  []bool
 	// last is the latest news and lastTip its tip.
 	last    gbt.News
 	lastTip tip
 }
 
 func newLead(cfg *SetConfig) *lead {
-	l := &lead{cfg: cfg, nodes: make([]view, len(cfg.Nodes)), leader: -1}
+	l := &lead{cfg: cfg, nodes: make([]view, len(cfg.Nodes)), leader: -1, orders: noOrders(cfg), aside: make([]bool, len(cfg.Nodes))}
 	for i, n := range cfg.Nodes {
 		l.nodes[i].name = n.Name()
 	}
@@ -191,21 +195,12 @@ func (l *lead) lost(v *view, now time.Time) (time.Time, bool) {
 
 // decide returns the news that the nodes' state makes, and whether it is new.
 func (l *lead) decide(now time.Time) (gbt.News, bool) {
-	var top, floor tip // the most work of usable nodes, and of all whose word counts
-	for i := range l.nodes {
-		v := &l.nodes[i]
-		since, lost := l.lost(v, now)
-		if v.tip.work == nil {
-			continue
-		}
-		if !lost {
-			top = heavier(top, v.tip)
-		}
-		if !lost || now.Sub(since) <= l.cfg.TipHold {
-			floor = heavier(floor, v.tip)
-		}
-	}
+	clear(l.aside)
+	top, floor := l.heaviest(now)
 	l.markBehind(top, now)
+	if l.setAside(now); slices.Contains(l.aside, true) {
+		top, floor = l.heaviest(now)
+	}
 	if top.work == nil || top.work.Cmp(floor.work) < 0 {
 		l.leader = -1
 		return l.hold(floor, now)
@@ -225,6 +220,24 @@ func (l *lead) decide(now time.Time) (gbt.News, bool) {
 	return l.tell(news, v.tip)
 }
 
+// heaviest returns the most work of usable nodes, and of all whose word counts.
+func (l *lead) heaviest(now time.Time) (top, floor tip) {
+	for i := range l.nodes {
+		v := &l.nodes[i]
+		since, lost := l.lost(v, now)
+		if v.tip.work == nil || l.aside[i] {
+			continue
+		}
+		if !lost {
+			top = heavier(top, v.tip)
+		}
+		if !lost || now.Sub(since) <= l.cfg.TipHold {
+			floor = heavier(floor, v.tip)
+		}
+	}
+	return top, floor
+}
+
 var errBuilding = errors.New("the node builds a template on the newest block")
 
 func heavier(a, b tip) tip {
@@ -238,14 +251,14 @@ func heavier(a, b tip) tip {
 func (v *view) ready() bool { return v.template != nil && v.template.previous == v.tip.hash }
 
 // elect sets the leader among the usable nodes with the most work. The present one stays as long
-// as it is among them, unless only others have a template yet, or one that comes before it in the
-// configuration ranks as high and has proven stable.
+// as it is among them, unless only others have a template yet, one with a template is preferred, or
+// one that comes before it in the configuration ranks as high and has proven stable.
 func (l *lead) elect(top tip, now time.Time) {
 	var group []int
 	present, anyReady := false, false
 	for i := range l.nodes {
 		v := &l.nodes[i]
-		if _, lost := l.lost(v, now); lost || v.tip.work.Cmp(top.work) != 0 {
+		if _, lost := l.lost(v, now); lost || l.aside[i] || v.tip.work.Cmp(top.work) != 0 {
 			continue
 		}
 		group = append(group, i)
@@ -266,10 +279,14 @@ func (l *lead) elect(top tip, now time.Time) {
 }
 
 // rank orders nodes of equal work for a change of leader: first those with a template, then those
-// on the block that was last told of; the configuration's order decides the rest.
+// that are preferred, then those on the block that was last told of; the configuration's order
+// decides the rest.
 func (l *lead) rank(i int) int {
 	rank := 0
 	if l.nodes[i].ready() {
+		rank += 4
+	}
+	if l.orders[i] == Prefer {
 		rank += 2
 	}
 	if l.nodes[i].tip.hash == l.last.Tip {
@@ -281,6 +298,9 @@ func (l *lead) rank(i int) int {
 // retakes reports whether node i, which ranks highest, takes the lead back from the present leader.
 func (l *lead) retakes(i int, now time.Time) bool {
 	v := &l.nodes[i]
+	if was, is := l.orders[l.leader] == Prefer, l.orders[i] == Prefer; was != is {
+		return is && v.ready()
+	}
 	return i < l.leader && !v.goodSince.IsZero() && now.Sub(v.goodSince) >= l.cfg.StableFor && now.Sub(l.ledSince) >= l.cfg.StableFor
 }
 

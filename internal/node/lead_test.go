@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +88,7 @@ func TestNeverBackwards(t *testing.T) {
 			"down":        func(rt *rapid.T) { m.fail(rt, "down") },
 			"barren":      func(rt *rapid.T) { m.fail(rt, "barren") },
 			"unfit":       func(rt *rapid.T) { m.fail(rt, "unfit") },
+			"order":       m.order,
 		})
 	})
 }
@@ -136,6 +138,27 @@ func (m *leadModel) say(rt *rapid.T, i int, block chainhash.Hash) {
 	m.decide(rt)
 }
 
+// order has an operator drain or prefer a node, or leave it as it is.
+func (m *leadModel) order(rt *rapid.T) {
+	m.lead.orders[m.pick(rt)] = rapid.SampledFrom([]Order{NoOrder, Drain, Prefer}).Draw(rt, "order")
+	m.decide(rt)
+}
+
+// replaces reports whether node i is good enough to take no templates from drained nodes.
+func (m *leadModel) replaces(i int) bool {
+	n := &m.nodes[i]
+	if _, troubled := n.since(); troubled || n.tip == (chainhash.Hash{}) || m.lead.orders[i] == Drain {
+		return false
+	}
+	work := m.world.work(n.tip)
+	for j := range m.nodes {
+		if m.world.work(m.nodes[j].tip).Cmp(work) > 0 {
+			return false
+		}
+	}
+	return work.Cmp(m.world.work(m.last.Tip)) >= 0
+}
+
 func (m *leadModel) template(rt *rapid.T) {
 	i := m.pick(rt)
 	if block := m.nodes[i].tip; block != (chainhash.Hash{}) {
@@ -171,11 +194,15 @@ func (m *leadModel) decide(rt *rapid.T) {
 	}
 	told := m.world.work(m.last.Tip)
 	best, ready := new(big.Int), false
-	calm := true
+	calm, drained := true, false
 	for i := range m.nodes {
 		n := &m.nodes[i]
 		if _, troubled := n.since(); troubled || n.tip == (chainhash.Hash{}) {
 			calm = false
+			continue
+		}
+		if m.lead.orders[i] == Drain {
+			drained = true
 			continue
 		}
 		work := m.world.work(n.tip)
@@ -186,7 +213,7 @@ func (m *leadModel) decide(rt *rapid.T) {
 			best, ready = work, n.ready()
 		}
 	}
-	if calm && (told.Cmp(best) != 0 || ready && m.last.Template == nil) {
+	if calm && !drained && (told.Cmp(best) != 0 || ready && m.last.Template == nil) {
 		rt.Fatalf("all nodes are well and %t ready with work %v, but told is %v of work %v", ready, best, m.last, told)
 	}
 }
@@ -202,7 +229,13 @@ func (m *leadModel) checkNews(rt *rapid.T, news gbt.News) {
 		}
 		var backed bool
 		for i := range m.nodes {
-			backed = backed || m.lead.nodes[i].name == news.Node && m.nodes[i].tip == news.Tip && m.nodes[i].ready()
+			if m.lead.nodes[i].name != news.Node {
+				continue
+			}
+			backed = m.nodes[i].tip == news.Tip && m.nodes[i].ready()
+			if other := slices.IndexFunc(m.indexes(), m.replaces); m.lead.orders[i] == Drain && other >= 0 {
+				rt.Fatalf("drained node %d leads though node %d can", i, other)
+			}
 		}
 		if !backed {
 			rt.Fatalf("%s does not stand behind %s", news.Node, news.Tip)
@@ -219,6 +252,14 @@ func (m *leadModel) checkNews(rt *rapid.T, news gbt.News) {
 			rt.Fatalf("went back from %s to %s though node %d still stands behind as much work", m.last.Tip, news.Tip, i)
 		}
 	}
+}
+
+func (m *leadModel) indexes() []int {
+	all := make([]int, len(m.nodes))
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // TestSetNeverBackwards has real watchers follow fake nodes through random faults: what is told

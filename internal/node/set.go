@@ -68,6 +68,8 @@ type Set struct {
 	reports  chan report
 	news     chan gbt.News // holds at most the latest
 	status   atomic.Pointer[[]Status]
+	orders   atomic.Pointer[[]Order] // by node
+	ordered  chan struct{}           // has orders looked at now
 	counts   []counts
 	offers   *offers
 	sends    *offers // of transactions
@@ -90,8 +92,10 @@ func NewSet(cfg SetConfig) (*Set, error) {
 	}
 	s := &Set{
 		cfg: cfg, reports: make(chan report), news: make(chan gbt.News, 1),
-		counts: make([]counts, len(cfg.Nodes)), offers: newOffers(), sends: newOffers(),
+		counts: make([]counts, len(cfg.Nodes)), offers: newOffers(), sends: newOffers(), ordered: make(chan struct{}, 1),
 	}
+	none := noOrders(&s.cfg)
+	s.orders.Store(&none)
 	index := newWorkIndex()
 	for i, n := range cfg.Nodes {
 		s.watchers = append(s.watchers, newWatcher(s, i, n, index))
@@ -176,10 +180,15 @@ func (s *Set) follow(ctx context.Context) {
 		case r := <-s.reports:
 			l.apply(r)
 		case <-ticker.C:
+		case <-s.ordered:
 		}
+		l.orders = *s.orders.Load()
 		now := s.cfg.Now()
 		if news, changed := l.decide(now); changed {
 			s.tell(news)
+		}
+		for i, w := range s.watchers {
+			w.setIdle(l.aside[i])
 		}
 		status := l.snapshot(now)
 		s.logChanges(ctx, *s.status.Swap(&status), status)

@@ -50,6 +50,8 @@ type Status struct {
 	Reason string
 	// Leading is whether the templates in use are this node's.
 	Leading bool
+	// Order is what the operator wants of it.
+	Order Order
 	// Height, Best and Bits are the node's best block's.
 	Height  int32
 	Best    chainhash.Hash
@@ -118,10 +120,15 @@ func (l *lead) state(i int, now time.Time) State {
 		return NoTemplate
 	case v.tip.work == nil:
 		return Starting
-	case !v.behindSince.IsZero() && now.Sub(v.behindSince) > l.cfg.LeaveAfter:
+	case l.lags(v, now):
 		return Lagging
 	}
 	return OK
+}
+
+// lags reports whether others have had more work for some time.
+func (l *lead) lags(v *view, now time.Time) bool {
+	return !v.behindSince.IsZero() && now.Sub(v.behindSince) > l.cfg.LeaveAfter
 }
 
 // snapshot returns the status of all nodes.
@@ -130,7 +137,7 @@ func (l *lead) snapshot(now time.Time) []Status {
 	for i := range l.nodes {
 		v := &l.nodes[i]
 		out[i] = Status{
-			Name: v.name, Info: v.info, State: l.state(i, now), Leading: i == l.leader,
+			Name: v.name, Info: v.info, State: l.state(i, now), Leading: i == l.leader, Order: l.orders[i],
 			Height: v.tip.height, Best: v.tip.hash, Bits: v.tip.bits, TipSeen: v.seen, Ready: v.ready(),
 			LastSeen: v.lastSeen, LastError: v.lastErr, LastErrorAt: v.lastErrAt,
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -34,6 +35,9 @@ type watcher struct {
 	want chan struct{}
 	// answers brings templates from fetch to watch.
 	answers chan answer
+	// idle has fetch ask for nothing, and resume has it look whether that is over.
+	idle   atomic.Bool
+	resume chan struct{}
 
 	// What follows is owned by watch.
 
@@ -52,6 +56,7 @@ func newWatcher(s *Set, id int, n Node, index *workIndex) *watcher {
 	return &watcher{
 		set: s, id: id, node: n, index: index, need: true,
 		poke: make(chan struct{}, 1), want: make(chan struct{}, 1), answers: make(chan answer),
+		resume: make(chan struct{}, 1),
 	}
 }
 
