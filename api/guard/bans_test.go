@@ -121,7 +121,7 @@ func TestBanned(t *testing.T) {
 		{"203.0.114.1", "carol", ""},
 		{"2001:db8::5", "", "2001:db8::/48"},
 		{"2001:db8:1::5", "", ""},
-		{"198.51.100.7", "", "198.51.100.7"},
+		{"198.51.100.7", "", "198.51.100.7/32"},
 		{"198.51.100.8", "", ""},
 		{"192.0.2.1", "alice", "alice@192.0.2.1/32"},
 		{"192.0.2.1", "bob", ""},
@@ -142,8 +142,11 @@ func TestBanned(t *testing.T) {
 func TestBanSubjects(t *testing.T) {
 	b := newTestBans(t, new(memory), quiet())
 	for _, subject := range []shares.Subject{"", "@", "alice@", "@192.0.2.1", "192.0.2.1/24", "a.b", "1.2.3.4.5", "alice@bob"} {
-		if err := b.Ban(t.Context(), shares.Ban{Subject: subject}); err == nil {
-			t.Errorf("%q can be banned", subject)
+		if err := b.Ban(t.Context(), shares.Ban{Subject: subject}); !errors.Is(err, ErrSubject) {
+			t.Errorf("%q can be banned: %v", subject, err)
+		}
+		if _, err := b.Lift(t.Context(), subject); !errors.Is(err, ErrSubject) {
+			t.Errorf("%q can be lifted: %v", subject, err)
 		}
 	}
 	if len(b.All()) != 0 {
@@ -359,6 +362,13 @@ func FuzzSubject(f *testing.F) {
 		}
 		if _, ok := s.find(netip.Addr{}, account+"x", time.Time{}); ok {
 			t.Errorf("%q bans another account", text)
+		}
+		one, err := ParseSubject(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := ParseSubject(string(one)); same != one || err != nil {
+			t.Errorf("%q is %q is %q: %v", text, one, same, err)
 		}
 	})
 }

@@ -378,7 +378,7 @@ func TestCallsBanned(t *testing.T) {
 		want := &Refusal{Status: 403, RetryAfter: 59 * time.Minute}
 		var got *Refusal
 		if err := c.Check("getblocktemplate", at, "alice"); !errors.As(err, &got) || got.Status != want.Status || got.RetryAfter != want.RetryAfter ||
-			!strings.Contains(err.Error(), "because") || !strings.Contains(err.Error(), "2000-01-01T01:00:00Z") || got.Ban.Subject != "alice@192.0.2.1" {
+			!strings.Contains(err.Error(), "because") || !strings.Contains(err.Error(), "2000-01-01T01:00:00Z") || got.Ban.Subject != "alice@192.0.2.1/32" {
 			t.Errorf("got %+v", got)
 		}
 		if err := c.Check("getblocktemplate", at, "mallory"); !errors.As(err, &got) || got.RetryAfter != 0 {
