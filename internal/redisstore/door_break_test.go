@@ -26,6 +26,7 @@ type door struct {
 	*Series
 	*Presence
 	*Events
+	*Limiter
 }
 
 func doorOf(l *Ledger) (*door, error) {
@@ -36,7 +37,8 @@ func doorOf(l *Ledger) (*door, error) {
 	series, err5 := NewSeries(SeriesConfig{Ledger: l, Keep: 1000})
 	presence, err6 := NewPresence(PresenceConfig{Ledger: l, Accounts: 4, Workers: 6})
 	events, err7 := NewEvents(EventsConfig{Ledger: l, Keep: 200})
-	return &door{challenges, revocations, profiles, bans, series, presence, events}, errors.Join(err1, err2, err3, err4, err5, err6, err7)
+	limiter, err8 := NewLimiter(LimiterConfig{Ledger: l})
+	return &door{challenges, revocations, profiles, bans, series, presence, events, limiter}, errors.Join(err1, err2, err3, err4, err5, err6, err7, err8)
 }
 
 // deed is something that the door has a store do, which may be done twice.
@@ -115,11 +117,22 @@ func deeds() []deed {
 			do:     func(ctx context.Context, d *door) error { return d.Watch(ctx, []string{"alice", "bob"}, time.Hour) },
 			leaves: func(map[string]any, map[string]any) bool { return true }, // who looks says so again
 		},
+		{name: "limit", script: func(s *scripts) **redis.Script { return &s.limit }, do: use},
+		{name: "limit again", script: func(s *scripts) **redis.Script { return &s.limit }, before: use, do: use},
 		{
 			name: "watched", script: func(s *scripts) **redis.Script { return &s.watched }, reads: true,
 			do: func(ctx context.Context, d *door) error { _, err := d.Watched(ctx); return err },
 		},
 	}
+}
+
+// use uses a rate that allows it often.
+func use(ctx context.Context, d *door) error {
+	got, err := d.Allow(ctx, "key", Rate{Count: 1, Per: time.Hour, Burst: 100})
+	if err == nil && !got.Allowed {
+		err = errReply
+	}
+	return err
 }
 
 // publishing publishes events with numbers, each once.

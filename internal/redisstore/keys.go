@@ -49,5 +49,8 @@ func (p part) worker(account, worker string) string {
 }
 func (p part) workers(account string) string { return string(p) + "workers:" + account }
 
+// limit is how much of a rate is used.
+func (p part) limit(key string) string { return string(p) + "limit:" + key }
+
 // partitionOf returns the partition of an account, of n.
 func partitionOf(account string, n int) int { return ledgerfile.PartitionOf(account, n) }
