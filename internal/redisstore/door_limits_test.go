@@ -243,7 +243,7 @@ func TestPresenceOfManyWorkers(t *testing.T) {
 
 // TestDoorConfig wants a ledger.
 func TestDoorConfig(t *testing.T) {
-	if _, err := doorOf(nil); err == nil || len(strings.Split(err.Error(), "\n")) != 8 {
+	if _, err := doorOf(nil); err == nil || len(strings.Split(err.Error(), "\n")) != 9 {
 		t.Errorf("without a ledger: %v", err)
 	}
 }

@@ -61,8 +61,13 @@ func doorContracts(t *testing.T, o *opener) {
 		},
 		"events": func(t *testing.T) {
 			storetest.EventsContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Events, error) {
-				return redisstore.NewEvents(redisstore.EventsConfig{Ledger: l, Keep: 250})
-			}), 250, 350)
+				return redisstore.NewEvents(redisstore.EventsConfig{Ledger: l, Keep: 60})
+			}), 60, 160)
+		},
+		"acts": func(t *testing.T) {
+			storetest.ActsContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Acts, error) {
+				return redisstore.NewActs(redisstore.ActsConfig{Ledger: l})
+			}))
 		},
 		"histories": func(t *testing.T) {
 			storetest.HistoriesContract(t, func(tb testing.TB, now func() time.Time) storetest.Histories {

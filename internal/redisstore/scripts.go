@@ -17,7 +17,7 @@ var sources embed.FS
 type scripts struct {
 	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, list, contact, money, note, discard *redis.Script
 	// Those of what the door keeps.
-	challenge, revoke, revoked, ban, lift, point, seen, publish, watch, watched, limit *redis.Script
+	challenge, revoke, revoked, ban, lift, point, seen, publish, watch, watched, limit, act *redis.Script
 }
 
 // newScripts reads the embedded scripts.
@@ -62,6 +62,7 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		{&s.watch, "watch"},
 		{&s.watched, "watched"},
 		{&s.limit, "value limit"},
+		{&s.act, "act"},
 	} {
 		var text strings.Builder
 		for _, name := range append([]string{"lib"}, strings.Fields(verb.parts)...) {
