@@ -41,7 +41,9 @@ func (f *Forecaster) undecided(ctx context.Context, blocks []shares.Block) ([]*s
 const noteOrphaned = "orphaned "
 
 // paid reports whether a found block's round has been paid per share: it credits nothing more.
-func (f *Forecaster) paid(st BlockState) bool { return st.Terms != nil && st.Terms.PerShare() && st.AccruedAll }
+func (f *Forecaster) paid(st BlockState) bool {
+	return st.Terms != nil && st.Terms.PerShare() && st.AccruedAll
+}
 
 // willCredit returns what a found block will credit, by account. Names are taken from known where they are there,
 // so that many blocks do not keep as many copies of them.

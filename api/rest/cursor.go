@@ -50,7 +50,9 @@ func errCursor() error {
 }
 
 // positionText and parsePosition write and read places of shares.
-func positionText(p shares.Position) string { return fmt.Sprintf("%d.%d.%d", p.Millis, p.Seq, p.Partition) }
+func positionText(p shares.Position) string {
+	return fmt.Sprintf("%d.%d.%d", p.Millis, p.Seq, p.Partition)
+}
 
 func parsePosition(text string) (shares.Position, error) {
 	var p shares.Position

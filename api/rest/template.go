@@ -14,7 +14,9 @@ import (
 )
 
 // rendered is the list of a template's transactions, which is made once for each: a full one has a megabyte.
-type rendered struct{ last atomic.Pointer[renderedTemplate] }
+type rendered struct {
+	last atomic.Pointer[renderedTemplate]
+}
 
 type renderedTemplate struct {
 	seq  uint64
