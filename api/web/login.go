@@ -1,0 +1,168 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gbtpool/gbtpool/api/oas"
+)
+
+// loginBody is what the page for logging in shows: first a form for the address, then the message
+// to sign and a form for the signature.
+type loginBody struct {
+	Address   string
+	Challenge *oas.LoginChallenge
+	Signature string // what was not accepted
+	Trouble   *trouble
+}
+
+func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
+	p.showLogin(w, r, loginBody{Address: r.URL.Query().Get("address")})
+}
+
+func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request, body loginBody) {
+	ctx, cancel := p.begin(r)
+	defer cancel()
+	pg := &page{Title: "Log in", Nav: "accounts", Body: body, Pool: p.askPool(ctx).wait(ctx), Still: true, Private: true}
+	if body.Trouble != nil && body.Trouble.Status >= 400 {
+		pg.Status = body.Trouble.Status
+	}
+	p.render(w, r, "login", pg)
+}
+
+// logIn takes an address or the answer to a challenge. A challenge is good for one answer, so that
+// a wrong one is followed by another.
+func (p *Pages) logIn(w http.ResponseWriter, r *http.Request) {
+	if p.cfg.SignIn == nil {
+		p.fail(w, r, &trouble{Status: http.StatusNotFound, Detail: "This pool has no log-in."})
+		return
+	}
+	ctx, cancel := p.begin(r)
+	defer cancel()
+	address := strings.TrimSpace(r.PostForm.Get("address"))
+	body := loginBody{Address: address}
+	if challenge := r.PostForm.Get("challenge"); challenge != "" {
+		// Programs break long lines, and people copy the breaks.
+		signature := strings.Join(strings.Fields(r.PostForm.Get("signature")), "")
+		got := ask(ctx, p, "login", with2(p.views.answer, challenge, signature)).wait(ctx)
+		if got.OK() {
+			p.setCookie(w, r, &http.Cookie{Name: cookieSession, Value: got.V.Token}, got.V.ExpiresAt.Sub(p.cfg.Now()))
+			http.Redirect(w, r, "/accounts/"+url.PathEscape(got.V.Address), http.StatusSeeOther)
+			return
+		}
+		body.Trouble, body.Signature = got.Trouble, signature
+	}
+	got := ask(ctx, p, "login", with1(p.views.challenge, address)).wait(ctx)
+	if !got.OK() {
+		if body.Trouble == nil {
+			body.Trouble = got.Trouble
+		}
+		p.showLogin(w, r, body)
+		return
+	}
+	body.Challenge = &got.V
+	p.showLogin(w, r, body)
+}
+
+// logOut forgets the token. It stays good until it expires; the cookie was the only place that had
+// it.
+func (p *Pages) logOut(w http.ResponseWriter, r *http.Request) {
+	p.setCookie(w, r, &http.Cookie{Name: cookieSession}, 0)
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// settingsBody is what the page of an account's settings shows.
+type settingsBody struct {
+	Address  string
+	Settings part[oas.AccountSettings]
+	Pool     oas.Fees
+	Saved    bool
+	Error    string // what is wrong with what was sent
+}
+
+// owned returns the owner's context for the account of a request. If the reader is somebody else it
+// answers, and ok is false.
+func (p *Pages) owned(ctx context.Context, w http.ResponseWriter, r *http.Request) (owner context.Context, address string, ok bool) {
+	address = chi.URLParam(r, "address")
+	owner, who := p.owner(ctx, r)
+	switch who {
+	case address:
+		return owner, address, true
+	case "":
+		http.Redirect(w, r, "/login?"+url.Values{"address": {address}}.Encode(), http.StatusSeeOther)
+	default:
+		p.fail(w, r, &trouble{Status: http.StatusForbidden, Detail: "You are logged in with another address. Log out, and log in with this one."})
+	}
+	return nil, "", false
+}
+
+func (p *Pages) settings(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := p.begin(r)
+	defer cancel()
+	ctx, address, ok := p.owned(ctx, w, r)
+	if !ok {
+		return
+	}
+	got := ask(ctx, p, "settings", with1(p.views.settings, address)).wait(ctx)
+	p.showSettings(w, r, settingsBody{Address: address, Settings: got, Saved: r.URL.Query().Has("saved")})
+}
+
+func (p *Pages) showSettings(w http.ResponseWriter, r *http.Request, body settingsBody) {
+	ctx, cancel := p.begin(r)
+	defer cancel()
+	pool, fees := p.askPool(ctx), ask(ctx, p, "fees", p.views.fees)
+	body.Pool = fees.wait(ctx).V
+	pg := &page{Title: "Settings", Nav: "accounts", Body: body, Pool: pool.wait(ctx), Still: true, Private: true}
+	if body.Error != "" {
+		pg.Status = http.StatusBadRequest
+	}
+	p.render(w, r, "settings", pg)
+}
+
+// maxNameLength is that of a display name, in bytes.
+const maxNameLength = 64
+
+// saveSettings changes an account's settings.
+func (p *Pages) saveSettings(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := p.begin(r)
+	defer cancel()
+	ctx, address, ok := p.owned(ctx, w, r)
+	if !ok {
+		return
+	}
+	s := oas.AccountSettings{DisplayName: strings.TrimSpace(r.PostForm.Get("display_name")), Hidden: r.PostForm.Get("hidden") != ""}
+	body := settingsBody{Address: address}
+	digits := strings.NewReplacer(",", "", " ", "", "_", "").Replace(r.PostForm.Get("threshold_sat"))
+	if digits != "" {
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil || n < 0 || n > 21e14 {
+			body.Error = "The threshold is a whole number of satoshis, or empty for the pool's."
+		}
+		s.ThresholdSat = n
+	}
+	if len(s.DisplayName) > maxNameLength {
+		body.Error = "The display name has more than 64 bytes."
+	}
+	body.Settings = part[oas.AccountSettings]{V: s}
+	if body.Error == "" {
+		got := ask(ctx, p, "settings", with2(p.views.setSettings, address, s)).wait(ctx)
+		if got.OK() {
+			http.Redirect(w, r, "/accounts/"+url.PathEscape(address)+"/settings?saved=1", http.StatusSeeOther)
+			return
+		}
+		body.Error = got.Trouble.Text()
+	}
+	p.showSettings(w, r, body)
+}
+
+// Left says how long a challenge can still be answered.
+func (b loginBody) Left(now time.Time) string {
+	return lasting(b.Challenge.ExpiresAt.Sub(now).Seconds())
+}
