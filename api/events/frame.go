@@ -16,7 +16,7 @@ import (
 const kindGap = "gap"
 
 // errID says that a text is no event's ID.
-var errID = errors.New("an event's id is two decimal numbers below 2^64 with a - between them")
+var errID = errors.New("an event's id is two decimal numbers below 2^63 with a - between them")
 
 // place is where an event is among all. Its zero value is before all of them.
 type place struct{ millis, seq uint64 }
@@ -29,10 +29,10 @@ func parsePlace(id string) (place, error) {
 	}
 	var p place
 	var err error
-	if p.millis, err = strconv.ParseUint(millis, 10, 64); err != nil {
+	if p.millis, err = strconv.ParseUint(millis, 10, 63); err != nil {
 		return place{}, errID
 	}
-	if p.seq, err = strconv.ParseUint(seq, 10, 64); err != nil {
+	if p.seq, err = strconv.ParseUint(seq, 10, 63); err != nil {
 		return place{}, errID
 	}
 	return p, nil
@@ -95,7 +95,7 @@ func gapText(after place) []byte {
 	return appendText(nil, "", kindGap, fmt.Appendf(nil, `{"after":%q}`, after))
 }
 
-// isKind reports whether a text can be a kind: letters of ASCII and _ in lower case.
+// isKind reports whether a text can be a kind; it has no line end, for one.
 func isKind(kind string) bool {
-	return kind != "" && strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz_") == ""
+	return kind != "" && strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789._") == ""
 }

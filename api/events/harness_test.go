@@ -58,7 +58,7 @@ func (l *eventLog) After(_ context.Context, id string, most int) ([]shares.Event
 			out = append(out, e)
 		}
 	}
-	return out, l.trimmed.after(at), nil
+	return out, l.trimmed.after(at) || at.after(l.last), nil
 }
 
 func (l *eventLog) Last(context.Context) (string, error) {
@@ -104,6 +104,14 @@ func (l *eventLog) trim(keep int) {
 		l.trimmed, _ = parsePlace(l.all[0].ID)
 		l.all = l.all[1:]
 	}
+}
+
+// lose forgets the newest events, as a Redis does that another takes over from.
+func (l *eventLog) lose(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = l.all[:len(l.all)-n]
+	l.last, _ = parsePlace(l.all[len(l.all)-1].ID)
 }
 
 func (l *eventLog) fail(err error) {

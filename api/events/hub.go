@@ -23,11 +23,11 @@ import (
 // Source is the pool's event log. Implementations are safe for concurrent use.
 type Source interface {
 	// After returns the events after the one with an ID, oldest first, at most a number of them. An ID that no event
-	// has stands for its place. gap reports that some after it are not kept any more.
+	// has stands for its place. gap reports that some after it are not kept any more, or that the log ends before it.
 	After(ctx context.Context, id string, most int) (events []shares.Event, gap bool, err error)
-	// Last returns the newest event's ID; empty if there is none.
+	// Last returns the newest event's ID; 0-0 or empty if there is none.
 	Last(ctx context.Context) (string, error)
-	// Watch asks all gateways for the events of accounts' shares for a time.
+	// Watch asks all gateways for the events of accounts' shares for a time. It takes up to 1000 accounts.
 	Watch(ctx context.Context, accounts []string, d time.Duration) error
 }
 

@@ -178,13 +178,17 @@ func (h *Hub) push(s *stream, f *frame) {
 	}
 }
 
-// skip tells all streams that what came after a place is not kept any more, up to another.
+// skip tells all streams that what came after a place is not kept any more, up to another. That one is the earlier
+// if the log has lost its end.
 func (h *Hub) skip(after, to place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ring, h.base, h.newest = nil, to, to
 	gap := &frame{kind: kindGap, text: gapText(after)}
 	for s := range h.attached {
+		if s.from.after(to) {
+			s.from = to
+		}
 		h.push(s, gap)
 	}
 }

@@ -128,6 +128,40 @@ func TestGap(t *testing.T) {
 	})
 }
 
+// TestLoss has the log lose events that clients have had: they are told, and what comes then they get, though its IDs
+// may be lower.
+func TestLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(eventLog)
+		g := newGateway(t, l)
+		synctest.Wait()
+		c := g.open(request{})
+		ids := fill(l, 1, 3)
+		synctest.Wait()
+		c.got()
+		l.lose(2)
+		l.mu.Lock()
+		l.all = append(l.all, shares.Event{ID: ids[0] + "7", Kind: shares.EventBlock, Data: []byte(`{"n":4}`)})
+		l.last, _ = parsePlace(ids[0] + "7")
+		l.mu.Unlock()
+		turn()
+		if got := c.got(); len(got) != 1 || !strings.HasPrefix(got[0], `{"after":`) {
+			t.Errorf("got %q, want a gap", got)
+		}
+		l.mu.Lock()
+		l.all = append(l.all, shares.Event{ID: ids[0] + "8", Kind: shares.EventBlock, Data: []byte(`{"n":5}`)})
+		l.last, _ = parsePlace(ids[0] + "8")
+		l.mu.Unlock()
+		turn()
+		if got, want := c.got(), numbers(5, 5); !cmp.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := l.reads; got > 100 {
+			t.Errorf("the log was read %d times", got)
+		}
+	})
+}
+
 // TestAway takes the log away from running streams, and from those that begin.
 func TestAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

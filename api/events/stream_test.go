@@ -95,7 +95,7 @@ func TestQuestion(t *testing.T) {
 			{"too many", request{query: "?kinds=block,block,block,block,block,block,block,block,block"}, http.StatusBadRequest},
 			{"no id", request{last: "yesterday"}, http.StatusBadRequest},
 			{"half an id", request{last: "1-"}, http.StatusBadRequest},
-			{"a large id", request{last: "18446744073709551616-0"}, http.StatusBadRequest},
+			{"a large id", request{last: "9223372036854775808-0"}, http.StatusBadRequest},
 			{"an old id", request{last: "0-0"}, http.StatusOK},
 		} {
 			tt.r.client = tt.name

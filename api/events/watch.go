@@ -3,12 +3,15 @@ package events
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 )
 
 const (
 	// watchFor is how long an account is watched, and watchEvery how often that is renewed.
 	watchFor, watchEvery = time.Minute, 20 * time.Second
+	// watchMost is how many accounts one call names.
+	watchMost = 1000
 	// watchPause is the least time between two renewals, however many streams begin.
 	watchPause = 250 * time.Millisecond
 )
@@ -36,11 +39,12 @@ func (h *Hub) watch(ctx context.Context) {
 }
 
 func (h *Hub) renew(ctx context.Context) error {
-	accounts := h.watched()
-	if len(accounts) == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return h.cfg.Source.Watch(ctx, accounts, watchFor)
+	for accounts := range slices.Chunk(h.watched(), watchMost) {
+		if err := h.cfg.Source.Watch(ctx, accounts, watchFor); err != nil {
+			return err
+		}
+	}
+	return nil
 }
