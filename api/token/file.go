@@ -41,7 +41,7 @@ func OpenFile(cfg FileConfig) (*File, error) {
 		cfg.Every = 2 * time.Second
 	}
 	f := &File{cfg: cfg}
-	if err := f.Learn(context.Background()); err != nil {
+	if err := f.read(); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -69,15 +69,17 @@ func (f *File) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := f.Learn(ctx); err != nil {
+		if err := f.read(); err != nil {
 			f.cfg.Log.LogAttrs(ctx, slog.LevelError, "keys of tokens could not be read again", slog.Any("error", err))
 		}
 	}
 }
 
-// Learn reads the file again if it has changed. What it could not read is not tried again until it changes.
-// It implements Source.
-func (f *File) Learn(context.Context) error {
+// Learn reads the file again if it has changed. It implements Source.
+func (f *File) Learn(context.Context) error { return f.read() }
+
+// read reads the file if it has changed. What it could not read is not tried again until it changes.
+func (f *File) read() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info, err := os.Stat(f.cfg.Path)

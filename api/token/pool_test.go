@@ -80,52 +80,52 @@ type pool struct {
 	revoked  *list
 }
 
-func newPool(t testing.TB, algorithm Algorithm, more ...Source) *pool {
-	t.Helper()
-	p := &pool{clock: newClock(), path: filepath.Join(t.TempDir(), "token.keys"), revoked: new(list)}
+func newPool(tb testing.TB, algorithm Algorithm, more ...Source) *pool {
+	tb.Helper()
+	p := &pool{clock: newClock(), path: filepath.Join(tb.TempDir(), "token.keys"), revoked: new(list)}
 	if err := MakeFile(p.path, algorithm, noon()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	p.file = openFile(t, p.path)
+	p.file = openFile(tb, p.path)
 	var err error
 	if p.signer, err = NewSigner(SignerConfig{Issuer: issuer, Audience: audience, Keys: p.file, Now: p.clock.now}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p.verifier, err = NewVerifier(Config{
 		Issuer: issuer, Audience: audience, Leeway: DefaultLeeway, Sources: append([]Source{p.file}, more...), Revocations: p.revoked,
 		Cached: 64, Now: p.clock.now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
 
-func openFile(t testing.TB, path string) *File {
-	t.Helper()
+func openFile(tb testing.TB, path string) *File {
+	tb.Helper()
 	f, err := OpenFile(FileConfig{Path: path, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return f
 }
 
 // sign makes a token of an account for an hour.
-func (p *pool) sign(t testing.TB, scopes ...Scope) (string, *Claims) {
-	t.Helper()
+func (p *pool) sign(tb testing.TB, scopes ...Scope) (string, *Claims) {
+	tb.Helper()
 	raw, claims, err := p.signer.Sign(Grant{Account: account, Scopes: scopes, TTL: time.Hour})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return raw, claims
 }
 
 // current is the key that the pool signs with.
-func (p *pool) current(t testing.TB) *Key {
-	t.Helper()
+func (p *pool) current(tb testing.TB) *Key {
+	tb.Helper()
 	k, err := p.file.Current()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
@@ -151,27 +151,27 @@ func with(o, changes object) object {
 }
 
 // forge writes a token by hand and signs it with whatever there is.
-func forge(t testing.TB, key any, header, claims any) string {
-	t.Helper()
-	text := segment(t, header) + "." + segment(t, claims)
-	return text + "." + base64.RawURLEncoding.EncodeToString(signature(t, key, text))
+func forge(tb testing.TB, key any, header, claims any) string {
+	tb.Helper()
+	text := segment(tb, header) + "." + segment(tb, claims)
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature(tb, key, text))
 }
 
 // segment encodes JSON; text is taken as it is.
-func segment(t testing.TB, o any) string {
-	t.Helper()
+func segment(tb testing.TB, o any) string {
+	tb.Helper()
 	if text, ok := o.(string); ok {
 		return base64.RawURLEncoding.EncodeToString([]byte(text))
 	}
 	raw, err := json.Marshal(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-func signature(t testing.TB, key any, text string) []byte {
-	t.Helper()
+func signature(tb testing.TB, key any, text string) []byte {
+	tb.Helper()
 	switch key := key.(type) {
 	case nil:
 		return nil
@@ -185,57 +185,63 @@ func signature(t testing.TB, key any, text string) []byte {
 		sum := sha256.Sum256([]byte(text))
 		r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
 	default:
-		t.Fatalf("no way to sign with a %T", key)
+		tb.Fatalf("no way to sign with a %T", key)
 		return nil
 	}
 }
 
 // edKey makes an Ed25519 key.
-func edKey(t testing.TB) ed25519.PrivateKey {
-	t.Helper()
+func edKey(tb testing.TB) ed25519.PrivateKey {
+	tb.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return private
 }
 
 // verifies wants a token to be refused for a reason, or taken if there is none.
-func (p *pool) verifies(t testing.TB, name, raw string, want error) *Claims {
-	t.Helper()
-	claims, err := p.verifier.Verify(t.Context(), raw)
+func (p *pool) verifies(tb testing.TB, name, raw string, want error) *Claims {
+	tb.Helper()
+	claims, err := p.verifier.Verify(tb.Context(), raw)
 	if !errors.Is(err, want) || (claims == nil) != (want != nil) {
-		t.Errorf("%s: %+v, %v; want %v", name, claims, err, want)
+		tb.Errorf("%s: %+v, %v; want %v", name, claims, err, want)
 	}
 	var typed *Error
 	if err != nil && !errors.As(err, &typed) {
-		t.Errorf("%s: %v is a %T", name, err, err)
+		tb.Errorf("%s: %v is a %T", name, err, err)
 	}
 	return claims
 }
 
 // writeKeys writes a JWK Set.
-func writeKeys(t testing.TB, path string, mode os.FileMode, keys ...object) {
-	t.Helper()
+func writeKeys(tb testing.TB, path string, mode os.FileMode, keys ...object) {
+	tb.Helper()
 	raw, err := json.Marshal(object{"keys": keys})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(path, raw, mode); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // edJWK is the public JWK of a key.
 func edJWK(id string, key crypto.PublicKey) object {
-	return object{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": id, "x": base64.RawURLEncoding.EncodeToString(key.(ed25519.PublicKey))}
+	return object{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": id, "x": base64.RawURLEncoding.EncodeToString(public(key))}
+}
+
+// public is an Ed25519 key as such; none if it is of another kind.
+func public(key any) ed25519.PublicKey {
+	k, _ := key.(ed25519.PublicKey)
+	return k
 }
 
 // decode decodes a part of a token.

@@ -161,7 +161,7 @@ func showClaims(out *screen, c *token.Claims) {
 	}
 	row("account", c.Account)
 	row("worker", c.Worker)
-	var scopes []string
+	scopes := make([]string, 0, len(c.Scopes()))
 	for _, s := range c.Scopes() {
 		if !s.Known() {
 			s += " (grants nothing)"
