@@ -343,8 +343,11 @@ type pool struct {
 	wallet *fakeWallet
 	ledger *fakeLedger
 	trees  *memoryTrees
-	now    time.Time
-	cfg    SettlerConfig
+	// shown are the roots by which all was proven once, and old is true once a journal has no roots.
+	shown map[Digest]bool
+	old   bool
+	now   time.Time
+	cfg   SettlerConfig
 	*Settler
 }
 
@@ -429,6 +432,9 @@ func (p *pool) sound() {
 	}
 	for _, f := range a.Faults {
 		p.t.Errorf("books: %s", f)
+	}
+	if !p.old {
+		p.proven(p.t.Errorf)
 	}
 }
 

@@ -18,6 +18,7 @@ func (m *machine) check(t *rapid.T) {
 		for _, f := range a.Faults {
 			t.Errorf("books: %s", f)
 		}
+		m.proven(t.Errorf)
 		m.audited = m.store.sheet.Head
 	}
 	for account, amount := range m.store.sheet.Balances {
