@@ -123,7 +123,9 @@ type Cashier struct {
 	Settler  *payouts.Settler
 	Operator *payouts.Operator
 	Store    *redisstore.Journal
-	Nodes    *node.Set
+	// Proofs proves what blocks count for accounts.
+	Proofs *payouts.Proofs
+	Nodes  *node.Set
 	// Wallet is nil if there is none.
 	Wallet payouts.Wallet
 	mirror *mirror.Mirror
@@ -183,6 +185,14 @@ func (c *Cashier) open(ctx context.Context, cfg CashierConfig) error {
 	}
 	if c.mirror != nil {
 		settler.Mirror = c.mirror
+	}
+	trees, err := redisstore.NewTrees(redisstore.TreesConfig{Ledger: cfg.Ledger})
+	if err != nil {
+		return err
+	}
+	settler.Trees = trees
+	if c.Proofs, err = payouts.NewProofs(payouts.ProofsConfig{Roots: c.Store, Trees: trees}); err != nil {
+		return err
 	}
 	// Lists there may be also if coinbases do not pay accounts any more.
 	if settler.Lists, err = redisstore.NewLists(redisstore.ListsConfig{Ledger: cfg.Ledger, Keep: listKeep}); err != nil {

@@ -120,7 +120,12 @@ func newStage(b *testing.B, accounts int) (*stage, *payouts.Settler, *redisstore
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = m.Close() })
+	trees, err := redisstore.NewTrees(redisstore.TreesConfig{Ledger: ledger})
+	if err != nil {
+		b.Fatal(err)
+	}
 	settler, err := payouts.NewSettler(payouts.SettlerConfig{
+		Trees: trees,
 		Store: journal, Ledger: s, Chain: s, Network: s, Mirror: m, Wallet: s,
 		Terms:  payouts.Terms{Scheme: payouts.PPLNS, Multiple: 8, Fee: 100},
 		Policy: payouts.Policy{Threshold: 1, FeeFloor: 1000, FeeCeiling: 100_000, Bearer: payouts.BearerPool},

@@ -237,6 +237,7 @@ func TestSettlementsOnDevnet(t *testing.T) {
 			break
 		}
 	}
+	p.proven(t)
 	a := p.closes(t)
 	_, one := p.paid(t, miner)
 	_, two := p.paid(t, otherMiner)
@@ -281,6 +282,7 @@ func TestCoinbasePaymentsOnDevnet(t *testing.T) {
 		p.generate(t, 100)
 		p.decided(t)
 	}
+	p.proven(t)
 	a := p.closes(t)
 	one, settled := p.paid(t, miner)
 	two, _ := p.paid(t, otherMiner)
