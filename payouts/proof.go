@@ -177,7 +177,7 @@ type BlockProof struct {
 	Stage   BlockStage     `json:"stage"`
 	// What the root is bound to; see Basis.
 	Terms   Terms         `json:"terms"`
-	Finder  string        `json:"finder,omitempty"`
+	Finder  Digest        `json:"finder_key,omitzero"`
 	Reward  int64         `json:"reward_sat"`
 	CarryIn int64         `json:"carry_in_sat"`
 	Network shares.Weight `json:"network_weight,string,omitempty"`

@@ -180,7 +180,10 @@ func (p *Proofs) load(ctx context.Context, block chainhash.Hash, st *BlockState)
 // basisOf returns what the root of a block that is credited, or whose round is paid per share, is bound to, but
 // for the unit.
 func basisOf(block chainhash.Hash, st *BlockState) Basis {
-	b := Basis{Block: block, Terms: *st.Terms, Finder: st.Account, Reward: st.Reward, Carry: st.Carry}
+	b := Basis{Block: block, Terms: *st.Terms, Reward: st.Reward, Carry: st.Carry}
+	if st.Account != "" {
+		b.Finder = Key(st.Account)
+	}
 	if b.Terms.PerShare() {
 		b.Reward, b.Carry, b.Network = st.Worth, 0, st.Network
 	}

@@ -20,7 +20,10 @@ import (
 )
 
 // grow divides what a basis says among weights, with what divides real blocks, and makes the tree of that.
-func grow(b Basis, weights []shares.Credit) (*published, error) {
+func grow(b Basis, finder string, weights []shares.Credit) (*published, error) {
+	if finder != "" {
+		b.Finder = Key(finder)
+	}
 	var credits []Credit
 	if b.Terms.PerShare() {
 		var err error
@@ -29,7 +32,7 @@ func grow(b Basis, weights []shares.Credit) (*published, error) {
 			return nil, err
 		}
 	} else {
-		d, err := b.Terms.Divide(b.Reward, weights, b.Finder)
+		d, err := b.Terms.Divide(b.Reward, weights, finder)
 		if err == nil {
 			err = d.addCarry(b.Carry, weights)
 		}
@@ -52,14 +55,14 @@ func grow(b Basis, weights []shares.Credit) (*published, error) {
 }
 
 // anyBasis makes a basis of any kind, and weights that go with it.
-func anyBasis(rt *rapid.T) (Basis, []shares.Credit) {
+func anyBasis(rt *rapid.T) (b Basis, finder string, weights []shares.Credit) {
 	r := dice(rt)
-	b := Basis{
-		Block: chainhash.HashH([]byte{byte(r.IntN(256))}), Unit: shares.Unit(r.IntN(40)), Finder: oneOf(r, "", "a1", "a2", "nobody else"),
+	finder = oneOf(r, "", "a1", "a2", "nobody else")
+	b = Basis{
+		Block: chainhash.HashH([]byte{byte(r.IntN(256))}), Unit: shares.Unit(r.IntN(40)),
 		Terms:  Terms{Scheme: oneOf(r, schemes()...), Multiple: 8, Fee: oneOf[int64](r, 0, 1, 100, 9999, Whole)},
 		Reward: oneOf[int64](r, 0, 1, 7, 318_750_000, MaxMoney/2),
 	}
-	var weights []shares.Credit
 	for i := range oneOf(r, 0, 1, 2, 3, 9, 17, 40) {
 		most := oneOf[int64](r, 1, 3, 1000, math.MaxInt64/64)
 		weights = append(weights, shares.Credit{Account: fmt.Sprint("a", i), Weight: shares.Weight(r.Int64N(most + 1))})
@@ -67,31 +70,31 @@ func anyBasis(rt *rapid.T) (Basis, []shares.Credit) {
 	switch {
 	case b.Terms.PerShare():
 		b.Network, b.Reward = math.MaxInt64/shares.Weight(oneOf(r, 1, 7, 1000)), b.Reward/1000
-		return b, weights
+		return b, finder, weights
 	case b.Terms.Scheme == SOLO:
-		if b.Finder == "" {
-			b.Finder = "a1"
+		if finder == "" {
+			finder = "a1"
 		}
 		weights = nil
 	default:
 		b.Terms.Bonus = oneOf[int64](r, 0, 5, Whole)
 	}
 	b.Carry = oneOf[int64](r, 0, 0, 1, 99, MaxMoney/2)
-	return b, weights
+	return b, finder, weights
 }
 
 // TestEveryProofHolds divides blocks of any kind, and has everybody shown what it was counted with.
 func TestEveryProofHolds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		b, weights := anyBasis(rt)
-		p, err := grow(b, weights)
+		b, finder, weights := anyBasis(rt)
+		p, err := grow(b, finder, weights)
 		if err != nil {
 			rt.Fatalf("%+v: %v", b, err)
 		}
 		if p.root.Credit+p.totals.Fee+p.totals.Carry != b.Reward+b.Carry && !b.Terms.PerShare() {
 			rt.Fatalf("%+v and %+v do not add up to %d sat", p.root, p.totals, b.Reward+b.Carry)
 		}
-		accounts := []string{"somebody", b.Finder}
+		accounts := []string{"somebody", finder}
 		for _, w := range weights {
 			accounts = append(accounts, w.Account)
 		}
@@ -111,7 +114,7 @@ func TestEveryProofHolds(t *testing.T) {
 // TestWrongCredit does not take a credit for an account's part that is a satoshi beside it, though the tree and
 // all sums fit: what one gets more, another gets less.
 func TestWrongCredit(t *testing.T) {
-	b := Basis{Terms: Terms{Scheme: PPLNS, Multiple: 8, Fee: 100, Bonus: 100}, Finder: "bob", Reward: 1_000_000, Carry: 50}
+	b := Basis{Terms: Terms{Scheme: PPLNS, Multiple: 8, Fee: 100, Bonus: 100}, Finder: Key("bob"), Reward: 1_000_000, Carry: 50}
 	for by, holds := range map[int64]bool{0: true, 1: false, 1000: false} {
 		tree, err := NewTree([]Leaf{{"alice", 3, 735_075 + 38 + by}, {"bob", 1, 245_025 + 9900 + 12 - by}})
 		if err != nil {
@@ -136,10 +139,10 @@ func TestTotals(t *testing.T) {
 		err   error
 	}{
 		"pplns":               {Basis{Terms: Terms{Scheme: PPLNS, Multiple: 8, Fee: 100}, Reward: 1000, Carry: 5}, 9, Totals{995, 10, 0}, nil},
-		"bonus":               {Basis{Terms: Terms{Scheme: PROP, Fee: 100, Bonus: 1000}, Finder: "a", Reward: 1000}, 9, Totals{990, 10, 0}, nil},
-		"nobody":              {Basis{Terms: Terms{Scheme: PROP, Fee: 100, Bonus: 1000}, Finder: "a", Reward: 1000, Carry: 5}, 0, Totals{99, 10, 896}, nil},
+		"bonus":               {Basis{Terms: Terms{Scheme: PROP, Fee: 100, Bonus: 1000}, Finder: Key("a"), Reward: 1000}, 9, Totals{990, 10, 0}, nil},
+		"nobody":              {Basis{Terms: Terms{Scheme: PROP, Fee: 100, Bonus: 1000}, Finder: Key("a"), Reward: 1000, Carry: 5}, 0, Totals{99, 10, 896}, nil},
 		"nobody, no finder":   {Basis{Terms: Terms{Scheme: PROP, Fee: 100, Bonus: 1000}, Reward: 1000, Carry: 5}, 0, Totals{0, 10, 995}, nil},
-		"solo":                {Basis{Terms: Terms{Scheme: SOLO, Fee: 100}, Finder: "a", Reward: 1000, Carry: 5}, 0, Totals{990, 10, 5}, nil},
+		"solo":                {Basis{Terms: Terms{Scheme: SOLO, Fee: 100}, Finder: Key("a"), Reward: 1000, Carry: 5}, 0, Totals{990, 10, 5}, nil},
 		"solo with weights":   {Basis{Terms: Terms{Scheme: SOLO}, Reward: 1000}, 1, Totals{}, shares.ErrWeight},
 		"pps":                 {Basis{Terms: Terms{Scheme: PPS, Fee: 100}, Reward: 1000, Network: 10}, 25, Totals{Credit: 2475}, nil},
 		"pps of no network":   {Basis{Terms: Terms{Scheme: PPS}, Reward: 1000}, 25, Totals{}, shares.ErrWeight},
@@ -165,7 +168,7 @@ func example(tb testing.TB) *published {
 		tb.Fatal(err)
 	}
 	p, err := grow(
-		Basis{Block: *block, Terms: Terms{Scheme: PPLNS, Multiple: 2, Fee: 200, Bonus: 100}, Finder: "Bob", Unit: 30, Reward: 318_750_000},
+		Basis{Block: *block, Terms: Terms{Scheme: PPLNS, Multiple: 2, Fee: 200, Bonus: 100}, Unit: 30, Reward: 318_750_000}, "Bob",
 		work(done{"Alice", 1_200_000}, done{"Bob", 799_999}, done{"Carol", 1}))
 	if err != nil {
 		tb.Fatal(err)

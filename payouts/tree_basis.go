@@ -33,8 +33,8 @@ func (r Root) sum() sum { return sum{r.Weight, r.Credit} }
 type Basis struct {
 	Block chainhash.Hash
 	Terms Terms
-	// Finder found the block; empty if that is not known.
-	Finder string
+	// Finder is the key of who found the block; zero if that is not known.
+	Finder Digest
 	// Unit is what weights count: 2 to this power hashes.
 	Unit shares.Unit
 	// Reward is what the block's coinbase paid the pool and its accounts and Carry what was divided with it of
@@ -58,11 +58,7 @@ func (b *Basis) head(r Root, top Digest) Digest {
 	text = append(append(text, headTag), b.Block[:]...)
 	text = append(append(text, byte(len(b.Terms.Scheme))), b.Terms.Scheme...)
 	numbers(b.Terms.Multiple, b.Terms.Fee, b.Terms.Bonus)
-	var finder Digest
-	if b.Finder != "" {
-		finder = Key(b.Finder)
-	}
-	text = append(append(text, byte(b.Unit)), finder[:]...)
+	text = append(append(text, byte(b.Unit)), b.Finder[:]...)
 	numbers(b.Reward, b.Carry, int64(b.Network), int64(r.Count), int64(r.Weight), r.Credit)
 	return sha256.Sum256(append(text, top[:]...))
 }
@@ -108,7 +104,7 @@ func (b *Basis) Totals(total shares.Weight) (Totals, error) {
 func (b *Basis) bonus() int64 {
 	rest := b.Reward - part(b.Reward, b.Terms.Fee)
 	switch {
-	case b.Finder == "" || b.Terms.PerShare():
+	case b.Finder == Digest{} || b.Terms.PerShare():
 		return 0
 	case b.Terms.Scheme == SOLO:
 		return rest
@@ -121,7 +117,7 @@ func (b *Basis) bonus() int64 {
 // each amount of which it gets a part, because only who knows all weights knows how that was rounded. total
 // is the sum over all accounts.
 func (b *Basis) due(account string, weight shares.Weight, total sum) (least, most int64) {
-	if account == b.Finder {
+	if Key(account) == b.Finder {
 		least = b.bonus()
 	}
 	most = least

@@ -283,7 +283,7 @@ func TestSwappedOrder(t *testing.T) {
 
 // TestRootIsOfItsBasis shows that no root can be used for another block, other terms or other sums.
 func TestRootIsOfItsBasis(t *testing.T) {
-	basis := Basis{Terms: Terms{Scheme: PPLNS, Multiple: 8, Fee: 100, Bonus: 5}, Finder: "alice", Unit: 30, Reward: 1000, Carry: 7, Network: 2}
+	basis := Basis{Terms: Terms{Scheme: PPLNS, Multiple: 8, Fee: 100, Bonus: 5}, Finder: Key("alice"), Unit: 30, Reward: 1000, Carry: 7, Network: 2}
 	tree, err := NewTree([]Leaf{{"alice", 1, 2}, {"bob", 3, 4}})
 	if err != nil {
 		t.Fatal(err)
@@ -293,7 +293,7 @@ func TestRootIsOfItsBasis(t *testing.T) {
 	for name, change := range map[string]func(*Basis){
 		"block": func(b *Basis) { b.Block[31]++ }, "scheme": func(b *Basis) { b.Terms.Scheme = PROP },
 		"multiple": func(b *Basis) { b.Terms.Multiple++ }, "fee": func(b *Basis) { b.Terms.Fee++ }, "bonus": func(b *Basis) { b.Terms.Bonus++ },
-		"finder": func(b *Basis) { b.Finder = "bob" }, "no finder": func(b *Basis) { b.Finder = "" }, "unit": func(b *Basis) { b.Unit++ },
+		"finder": func(b *Basis) { b.Finder = Key("bob") }, "no finder": func(b *Basis) { b.Finder = Digest{} }, "unit": func(b *Basis) { b.Unit++ },
 		"reward": func(b *Basis) { b.Reward++ }, "carry": func(b *Basis) { b.Carry++ }, "network": func(b *Basis) { b.Network++ },
 	} {
 		other := basis
