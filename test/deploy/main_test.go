@@ -17,7 +17,30 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "gbtpool-deploy-*")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "gbtpool")
+	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", binary, "../../cmd/gbtpool").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s\n", out)
+		panic(err)
+	}
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if err := os.RemoveAll(dir); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// binary is the gbtpool under test.
+var binary string
 
 // root is the folder of the module.
 const root = "../.."
