@@ -62,6 +62,9 @@ func decodeWitness(signature string) (wire.TxWitness, error) {
 	}
 	// Everything that is taken has lengths of one byte. So there is one encoding, and a count never makes
 	// room for more than there is.
+	if len(raw) == legacySize && raw[0] >= legacyLeast && raw[0] <= legacyMostOfAny {
+		return nil, fmt.Errorf("%w: it is of signmessage's form, which is for P2PKH addresses; have the wallet sign as in BIP 322", ErrFormat)
+	}
 	items, rest := int(raw[0]), raw[1:]
 	if items < 1 || items > 2 {
 		return nil, fmt.Errorf("%w: a witness of a key has 1 or 2 items", ErrFormat)

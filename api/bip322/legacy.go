@@ -19,7 +19,7 @@ const (
 	legacySize = 65
 	// legacyLeast and legacyMost bound the code: 27, more by the point's parity and overflow, and by 4 if the
 	// public key is compressed. Higher ones, which some wallets use for witness addresses, are not P2PKH's.
-	legacyLeast, legacyMost = 27, 34
+	legacyLeast, legacyMost, legacyMostOfAny = 27, 34, 42
 )
 
 // legacyHash is what signmessage signs: the hash of magic and message, each with its length.

@@ -104,7 +104,7 @@ func newDesk(t *testing.T, challenges Challenges) (*Desk, *token.Verifier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := token.NewVerifier(token.Config{Issuer: "pool", Audience: "pool", Sources: []token.Source{keys}, Now: time.Now, Log: log})
+	verifier, err := token.NewVerifier(token.Config{Issuers: []token.Issuer{{Name: "pool", Keys: keys}}, Audience: "pool", Now: time.Now, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

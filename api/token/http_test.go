@@ -118,7 +118,8 @@ func TestSign(t *testing.T) {
 func TestConfigs(t *testing.T) {
 	p := newPool(t, EdDSA)
 	for name, change := range map[string]func(*Config){
-		"issuer": func(c *Config) { c.Issuer = "" }, "audience": func(c *Config) { c.Audience = "" }, "sources": func(c *Config) { c.Sources = nil },
+		"an issuer's name": func(c *Config) { c.Issuers = []Issuer{{"", p.file}} }, "an issuer's keys": func(c *Config) { c.Issuers = []Issuer{{issuer, nil}} },
+		"audience": func(c *Config) { c.Audience = "" }, "issuers": func(c *Config) { c.Issuers = nil },
 		"clock": func(c *Config) { c.Now = nil }, "log": func(c *Config) { c.Log = nil }, "leeway": func(c *Config) { c.Leeway = -1 },
 	} {
 		cfg := p.verifier.cfg

@@ -80,7 +80,7 @@ type pool struct {
 	revoked  *list
 }
 
-func newPool(tb testing.TB, algorithm Algorithm, more ...Source) *pool {
+func newPool(tb testing.TB, algorithm Algorithm, more ...Issuer) *pool {
 	tb.Helper()
 	p := &pool{clock: newClock(), path: filepath.Join(tb.TempDir(), "token.keys"), revoked: new(list)}
 	if err := MakeFile(p.path, algorithm, noon()); err != nil {
@@ -92,7 +92,7 @@ func newPool(tb testing.TB, algorithm Algorithm, more ...Source) *pool {
 		tb.Fatal(err)
 	}
 	p.verifier, err = NewVerifier(Config{
-		Issuer: issuer, Audience: audience, Leeway: DefaultLeeway, Sources: append([]Source{p.file}, more...), Revocations: p.revoked,
+		Issuers: append([]Issuer{{issuer, p.file}}, more...), Audience: audience, Leeway: DefaultLeeway, Revocations: p.revoked,
 		Cached: 64, Now: p.clock.now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

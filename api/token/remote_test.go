@@ -75,7 +75,7 @@ func (p *publisher) remote(t *testing.T, path string, c *clock, log *slog.Logger
 func TestRemote(t *testing.T) {
 	c, pub := newClock(), newPublisher(t)
 	r := pub.remote(t, "/keys", c, slog.New(slog.DiscardHandler))
-	p := newPool(t, EdDSA, r)
+	p := newPool(t, EdDSA, Issuer{issuer, r})
 	one, two := edKey(t), edKey(t)
 	of := func(key any, id string) string {
 		return forge(t, key, object{"alg": "EdDSA", "kid": id}, p.claims(nil))
@@ -128,7 +128,7 @@ func TestRemoteFaults(t *testing.T) {
 	c, pub := newClock(), newPublisher(t)
 	var log strings.Builder
 	r := pub.remote(t, "/keys", c, slog.New(slog.NewTextHandler(&log, nil)))
-	p := newPool(t, EdDSA, r)
+	p := newPool(t, EdDSA, Issuer{issuer, r})
 	secret, private, good := make([]byte, 32), edKey(t), edKey(t)
 	hs := object{"kty": "oct", "alg": "HS256", "kid": "hs", "k": b64(secret)}
 	given := with(edJWK("given", private.Public()), object{"d": b64(private.Seed())})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,14 +24,21 @@ type Source interface {
 	Learn(ctx context.Context) error
 }
 
+// Issuer is somebody whose tokens are taken.
+type Issuer struct {
+	// Name is what iss has to say in tokens that are signed with these keys.
+	Name string
+	Keys Source
+}
+
 // Config says whose tokens a Verifier takes.
 type Config struct {
-	// Issuer and Audience are what iss and aud have to say.
-	Issuer, Audience string
+	// Issuers are those whose tokens are taken. If two have keys of one id, the earlier one's counts.
+	Issuers []Issuer
+	// Audience is what aud has to name.
+	Audience string
 	// Leeway is by how much clocks may differ; see DefaultLeeway.
 	Leeway time.Duration
-	// Sources are where keys come from; an earlier one goes before a later one.
-	Sources []Source
 	// Revocations tells which tokens were taken back; nil if none ever is.
 	Revocations Revocations
 	// Cached is how many verified tokens are kept, and how many answers about revocation; the default is
@@ -50,25 +56,32 @@ const MaxToken = 4096
 
 // Verifier checks tokens. It is safe for concurrent use.
 type Verifier struct {
-	cfg       Config
-	parser    *jwt.Parser
-	validator *jwt.Validator
-	revoked   revocations
+	cfg     Config
+	issuers []*trusted
+	revoked revocations
 	// verified has what was verified, by the SHA-256 of the token's text.
 	verified *cache[[sha256.Size]byte, verified]
+}
+
+// trusted is an issuer, and what checks its tokens.
+type trusted struct {
+	Issuer
+	parser    *jwt.Parser
+	validator *jwt.Validator
 }
 
 // verified is a token whose signature is right.
 type verified struct {
 	wire   *wire
 	key    *Key
+	by     *trusted
 	claims Claims
 }
 
 // NewVerifier returns a Verifier.
 func NewVerifier(cfg Config) (*Verifier, error) {
-	if cfg.Issuer == "" || cfg.Audience == "" || len(cfg.Sources) == 0 || cfg.Now == nil || cfg.Log == nil {
-		return nil, errors.New("token: Issuer, Audience, Sources, Now and Log are required")
+	if cfg.Audience == "" || len(cfg.Issuers) == 0 || cfg.Now == nil || cfg.Log == nil {
+		return nil, errors.New("token: Audience, Issuers, Now and Log are required")
 	}
 	if cfg.Leeway < 0 {
 		return nil, errors.New("token: Leeway must not be negative")
@@ -76,20 +89,27 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 	if cfg.Cached == 0 {
 		cfg.Cached = 16384
 	}
-	options := []jwt.ParserOption{
-		jwt.WithStrictDecoding(),
-		jwt.WithValidMethods([]string{string(EdDSA), string(ES256), string(HS256)}),
-		jwt.WithIssuer(cfg.Issuer), jwt.WithAudience(cfg.Audience),
-		jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
-		jwt.WithLeeway(cfg.Leeway), jwt.WithTimeFunc(cfg.Now),
-	}
-	return &Verifier{
-		cfg: cfg, parser: jwt.NewParser(options...), validator: jwt.NewValidator(options...),
+	v := &Verifier{
+		cfg: cfg,
 		revoked: revocations{
 			from: cfg.Revocations, now: cfg.Now, log: cfg.Log, answers: newCache[string, answer](cfg.Cached),
 		},
 		verified: newCache[[sha256.Size]byte, verified](cfg.Cached),
-	}, nil
+	}
+	for _, by := range cfg.Issuers {
+		if by.Name == "" || by.Keys == nil {
+			return nil, errors.New("token: an issuer has to have a name and keys")
+		}
+		options := []jwt.ParserOption{
+			jwt.WithStrictDecoding(),
+			jwt.WithValidMethods([]string{string(EdDSA), string(ES256), string(HS256)}),
+			jwt.WithIssuer(by.Name), jwt.WithAudience(cfg.Audience),
+			jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+			jwt.WithLeeway(cfg.Leeway), jwt.WithTimeFunc(cfg.Now),
+		}
+		v.issuers = append(v.issuers, &trusted{by, jwt.NewParser(options...), jwt.NewValidator(options...)})
+	}
+	return v, nil
 }
 
 // Verify returns what a token says, if it is right. The error is an *Error, of any kind but ErrScope and
@@ -101,9 +121,9 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Claims, error) {
 	}
 	sum := sha256.Sum256([]byte(raw))
 	known, ok := v.verified.get(sum)
-	if ok && v.holds(known.key) {
+	if ok && v.holds(known) {
 		// Only time has passed since.
-		if err := v.validator.Validate(known.wire); err != nil {
+		if err := known.by.validator.Validate(known.wire); err != nil {
 			return nil, fromParser(err)
 		}
 	} else {
@@ -130,7 +150,7 @@ func (v *Verifier) parse(ctx context.Context, raw string) (verified, error) {
 	if err != nil {
 		return verified{}, err
 	}
-	key, err := v.find(ctx, h)
+	key, by, err := v.find(ctx, h)
 	if err != nil {
 		return verified{}, err
 	}
@@ -138,7 +158,7 @@ func (v *Verifier) parse(ctx context.Context, raw string) (verified, error) {
 		return verified{}, refuse(ErrAlgorithm, fmt.Errorf("alg is %q, the key is for %s", clip(h.Algorithm), key.Algorithm()))
 	}
 	w := new(wire)
-	_, err = v.parser.ParseWithClaims(raw, w, func(t *jwt.Token) (any, error) {
+	_, err = by.parser.ParseWithClaims(raw, w, func(t *jwt.Token) (any, error) {
 		// The library has read the header for itself.
 		if t.Method.Alg() != string(key.Algorithm()) {
 			return nil, refuse(ErrAlgorithm, nil)
@@ -148,53 +168,64 @@ func (v *Verifier) parse(ctx context.Context, raw string) (verified, error) {
 	if err != nil {
 		return verified{}, err
 	}
-	return verified{w, key, w.claims(key)}, nil
+	return verified{w, key, by, w.claims(key)}, nil
 }
 
-// find returns the key that a token names. One that names none is of the only key that there is.
-func (v *Verifier) find(ctx context.Context, h header) (*Key, error) {
+// find returns the key that a token names, and whose it is. A token that names none is of the only key that
+// there is.
+func (v *Verifier) find(ctx context.Context, h header) (*Key, *trusted, error) {
 	if h.KeyID == nil {
-		var only []*Key
-		for _, s := range v.cfg.Sources {
-			only = slices.AppendSeq(only, s.Keys().All())
-		}
-		if len(only) != 1 {
-			return nil, refuse(ErrKey, fmt.Errorf("kid is missing, and there are %d keys", len(only)))
-		}
-		return only[0], nil
+		return v.only()
 	}
 	if len(*h.KeyID) > maxKeyID || !printable(*h.KeyID) {
-		return nil, refuse(ErrKey, errors.New("no key has such an id"))
+		return nil, nil, refuse(ErrKey, errors.New("no key has such an id"))
 	}
-	if key := v.key(*h.KeyID); key != nil {
-		return key, nil
+	if key, by := v.key(*h.KeyID); key != nil {
+		return key, by, nil
 	}
-	var faults []error
-	for _, s := range v.cfg.Sources {
-		if err := s.Learn(ctx); err != nil {
+	faults := []error{fmt.Errorf("kid is %q", *h.KeyID)}
+	for _, by := range v.issuers {
+		if err := by.Keys.Learn(ctx); err != nil {
 			faults = append(faults, err)
 		}
-		if key := s.Keys().Key(*h.KeyID); key != nil {
-			return key, nil
-		}
 	}
-	return nil, refuse(ErrKey, errors.Join(append([]error{fmt.Errorf("kid is %q", *h.KeyID)}, faults...)...))
+	if key, by := v.key(*h.KeyID); key != nil {
+		return key, by, nil
+	}
+	return nil, nil, refuse(ErrKey, errors.Join(faults...))
 }
 
-// key returns the key of an id, of the first source that has one.
-func (v *Verifier) key(id string) *Key {
-	for _, s := range v.cfg.Sources {
-		if k := s.Keys().Key(id); k != nil {
-			return k
+// only returns the key if there is just one.
+func (v *Verifier) only() (*Key, *trusted, error) {
+	var key *Key
+	var whose *trusted
+	count := 0
+	for _, by := range v.issuers {
+		for k := range by.Keys.Keys().All() {
+			key, whose = k, by
+			count++
 		}
 	}
-	return nil
+	if count != 1 {
+		return nil, nil, refuse(ErrKey, fmt.Errorf("kid is missing, and there are %d keys", count))
+	}
+	return key, whose, nil
 }
 
-// holds reports whether a key is still the one of its id.
-func (v *Verifier) holds(k *Key) bool {
-	now := v.key(k.ID())
-	return now != nil && now.print == k.print
+// key returns the key of an id, of the first issuer that has one; nil if none has.
+func (v *Verifier) key(id string) (*Key, *trusted) {
+	for _, by := range v.issuers {
+		if k := by.Keys.Keys().Key(id); k != nil {
+			return k, by
+		}
+	}
+	return nil, nil
+}
+
+// holds reports whether the key of a token is still the one of its id.
+func (v *Verifier) holds(known verified) bool {
+	now, by := v.key(known.key.ID())
+	return now != nil && by == known.by && now.print == known.key.print
 }
 
 // header is a token's header (RFC 7515, section 4).

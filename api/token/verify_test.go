@@ -201,8 +201,8 @@ func TestRotation(t *testing.T) {
 		t.Errorf("the new key is %s", newer.ID())
 	}
 	// Another gateway has signed with it already.
-	foreign := openFile(t, p.path)
-	signer, err := NewSigner(SignerConfig{Issuer: issuer, Audience: audience, Keys: foreign, Now: p.clock.now})
+	elsewhere := openFile(t, p.path)
+	signer, err := NewSigner(SignerConfig{Issuer: issuer, Audience: audience, Keys: elsewhere, Now: p.clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,22 +247,32 @@ func TestReplaced(t *testing.T) {
 	p.verifies(t, "after", raw, ErrSignature)
 }
 
-// TestEarlierSource wants a later source not to take the place of an earlier one's key.
-func TestEarlierSource(t *testing.T) {
+// TestTwoIssuers wants nobody to speak for another: not under its name, and not under the id of its key.
+func TestTwoIssuers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "else.json")
 	stranger := edKey(t)
 	writeKeys(t, path, 0o644, edJWK("else", stranger.Public()))
 	other := openFile(t, path)
-	p := newPool(t, EdDSA, other)
-	right := first(p.sign(t, Mine))
-	p.verifies(t, "else's own", forge(t, stranger, object{"alg": "EdDSA", "kid": "else"}, p.claims(nil)), nil)
-	id := p.current(t).ID()
+	p := newPool(t, EdDSA, Issuer{"else", other})
+	right, id := first(p.sign(t, Mine)), p.current(t).ID()
+	own, ok := p.current(t).sign.(ed25519.PrivateKey)
+	if !ok {
+		t.Fatal("the default key is not Ed25519")
+	}
+	theirs, as := object{"alg": "EdDSA", "kid": "else"}, object{"iss": "else"}
+	p.verifies(t, "own", right, nil)
+	p.verifies(t, "else's", forge(t, stranger, theirs, p.claims(as)), nil)
+	p.verifies(t, "else's in our name", forge(t, stranger, theirs, p.claims(nil)), ErrIssuer)
+	p.verifies(t, "ours in else's name", forge(t, own, object{"alg": "EdDSA", "kid": id}, p.claims(as)), ErrIssuer)
+	p.verifies(t, "no kid, of two", forge(t, own, object{"alg": "EdDSA"}, p.claims(nil)), ErrKey)
 	writeKeys(t, path, 0o644, edJWK(id, stranger.Public()))
 	if err := other.Learn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.verifies(t, "own", right, nil)
-	p.verifies(t, "else's under our id", forge(t, stranger, object{"alg": "EdDSA", "kid": id}, p.claims(nil)), ErrSignature)
+	p.verifies(t, "own, while else has our id", right, nil)
+	for _, claims := range []object{nil, as} {
+		p.verifies(t, "else's under our id", forge(t, stranger, object{"alg": "EdDSA", "kid": id}, p.claims(claims)), ErrSignature)
+	}
 }
 
 func first(raw string, _ *Claims) string { return raw }

@@ -83,14 +83,14 @@ func (f *tokenFlags) verifier(ctx context.Context, revocations token.Revocations
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	sources := []token.Source{own}
+	issuers := []token.Issuer{{Name: s.Issuer, Keys: own}}
 	switch {
 	case s.JWKSFile != "":
 		file, err := token.OpenFile(token.FileConfig{Path: s.JWKSFile, Log: log})
 		if err != nil {
 			return nil, fmt.Errorf("token_jwks: %w", err)
 		}
-		sources = append(sources, file)
+		issuers = append(issuers, token.Issuer{Name: s.JWKSIssuer, Keys: file})
 	case s.JWKSURL != "":
 		remote, err := token.NewRemote(token.RemoteConfig{URL: s.JWKSURL, Now: time.Now, Log: log})
 		if err != nil {
@@ -99,10 +99,10 @@ func (f *tokenFlags) verifier(ctx context.Context, revocations token.Revocations
 		if err := remote.Learn(ctx); err != nil {
 			return nil, fmt.Errorf("token_jwks: %w", err)
 		}
-		sources = append(sources, remote)
+		issuers = append(issuers, token.Issuer{Name: s.JWKSIssuer, Keys: remote})
 	}
 	return token.NewVerifier(token.Config{
-		Issuer: s.Issuer, Audience: s.Audience, Leeway: s.Leeway, Sources: sources, Revocations: revocations, Now: time.Now, Log: log,
+		Issuers: issuers, Audience: s.Audience, Leeway: s.Leeway, Revocations: revocations, Now: time.Now, Log: log,
 	})
 }
 

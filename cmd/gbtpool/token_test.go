@@ -233,8 +233,10 @@ func TestTokenJWKS(t *testing.T) {
 			t.Errorf("%s:\n%s", from, out)
 		}
 	}
-	if out, _, err := k.run("", "inspect", raw); !errors.Is(err, errSilent) {
-		t.Errorf("without them: %v\n%s", err, out)
+	for name, args := range map[string][]string{"without them": {raw}, "of another issuer": {"--token-jwks", path, "--token-jwks-issuer", "else", raw}} {
+		if out, _, err := k.run("", append([]string{"inspect"}, args...)...); !errors.Is(err, errSilent) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
 	}
 	for _, from := range []string{path + "2", "http://127.0.0.1:1/"} {
 		if _, _, err := k.run("", "inspect", "--token-jwks", from, raw); err == nil || !strings.Contains(err.Error(), "token_jwks") {

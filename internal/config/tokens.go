@@ -12,11 +12,12 @@ import (
 
 // Tokens is which tokens let people in. Its tags are read by kong.
 type Tokens struct {
-	TokenIssuer   string        `default:"gbtpool" help:"Who issues tokens (iss), and whom addresses sign in to: the pool's host or URL."`
-	TokenAudience string        `default:"gbtpool" help:"Whom tokens are for (aud): this pool."`
-	TokenKeysFile string        `placeholder:"FILE" type:"path" help:"JWK Set with the keys that the pool signs tokens with, mode 0600, the same on all gateways of a pool (default token.keys in the data folder, made when missing)."`
-	TokenJWKS     string        `name:"token-jwks" placeholder:"FILE|URL" help:"JWK Set of somebody else whose tokens are taken, too: EdDSA and ES256 keys, HS256 ones only from a file."`
-	TokenLeeway   time.Duration `default:"5s" help:"By how much the clocks of those who issue tokens may differ."`
+	TokenIssuer     string        `default:"gbtpool" help:"Who issues tokens (iss), and whom addresses sign in to: the pool's host or URL."`
+	TokenAudience   string        `default:"gbtpool" help:"Whom tokens are for (aud): this pool."`
+	TokenKeysFile   string        `placeholder:"FILE" type:"path" help:"JWK Set with the keys that the pool signs tokens with, mode 0600, the same on all gateways of a pool (default token.keys in the data folder, made when missing)."`
+	TokenJWKS       string        `name:"token-jwks" placeholder:"FILE|URL" help:"JWK Set of somebody else whose tokens are taken, too: EdDSA and ES256 keys, HS256 ones only from a file."`
+	TokenJWKSIssuer string        `name:"token-jwks-issuer" placeholder:"TEXT" help:"Who issues those tokens (iss); by default it is as token_issuer."`
+	TokenLeeway     time.Duration `default:"5s" help:"By how much the clocks of those who issue tokens may differ."`
 }
 
 // mostLeeway bounds token_leeway: a clock that is off by more is to be set.
@@ -31,9 +32,10 @@ type TokenSettings struct {
 	// KeysFile has the pool's own keys. MakeKeys says that it is made when it is missing.
 	KeysFile string
 	MakeKeys bool
-	// JWKSFile or JWKSURL is where somebody else's keys are; both are empty if nowhere.
-	JWKSFile, JWKSURL string
-	Leeway            time.Duration
+	// JWKSFile or JWKSURL is where somebody else's keys are, and JWKSIssuer who that is; all are empty if
+	// nobody else's are taken.
+	JWKSFile, JWKSURL, JWKSIssuer string
+	Leeway                        time.Duration
 }
 
 // Settings checks the configuration and converts it; dataDir is where the pool's own keys are by default. The
@@ -60,6 +62,13 @@ func (t *Tokens) Settings(dataDir string) (TokenSettings, error) {
 		}
 	} else {
 		s.JWKSFile = t.TokenJWKS
+	}
+	if t.TokenJWKS != "" {
+		if s.JWKSIssuer = t.TokenJWKSIssuer; s.JWKSIssuer == "" {
+			s.JWKSIssuer = s.Issuer
+		}
+	} else if t.TokenJWKSIssuer != "" {
+		faults = append(faults, errors.New("token_jwks_issuer: name the keys of that issuer by token_jwks"))
 	}
 	if s.Leeway < 0 || s.Leeway > mostLeeway {
 		faults = append(faults, fmt.Errorf("token_leeway: %s is not from 0s to %s", s.Leeway, mostLeeway))

@@ -36,11 +36,11 @@ func TestTokens(t *testing.T) {
 		"defaults": {nil, TokenSettings{Issuer: "gbtpool", Audience: "gbtpool", KeysFile: "/data/token.keys", MakeKeys: true, Leeway: token.DefaultLeeway}},
 		"all, and a file": {
 			[]string{"--token-issuer=https://pool.example", "--token-audience=pool", "--token-keys-file=/keys", "--token-jwks=/else.json", "--token-leeway=0s"},
-			TokenSettings{Issuer: "https://pool.example", Audience: "pool", KeysFile: "/keys", JWKSFile: "/else.json"},
+			TokenSettings{Issuer: "https://pool.example", Audience: "pool", KeysFile: "/keys", JWKSFile: "/else.json", JWKSIssuer: "https://pool.example"},
 		},
 		"a URL": {
-			[]string{"--token-jwks=https://id.example/keys"},
-			TokenSettings{Issuer: "gbtpool", Audience: "gbtpool", KeysFile: "/data/token.keys", MakeKeys: true, JWKSURL: "https://id.example/keys", Leeway: 5 * time.Second},
+			[]string{"--token-jwks=https://id.example/keys", "--token-jwks-issuer=https://id.example"},
+			TokenSettings{Issuer: "gbtpool", Audience: "gbtpool", KeysFile: "/data/token.keys", MakeKeys: true, JWKSURL: "https://id.example/keys", JWKSIssuer: "https://id.example", Leeway: 5 * time.Second},
 		},
 	} {
 		tokens := parseTokens(t, tt.args...)
@@ -62,6 +62,7 @@ func TestTokenFaults(t *testing.T) {
 		"no audience":         {func(s *Tokens) { s.TokenAudience = "" }, "token_audience"},
 		"plain http":          {func(s *Tokens) { s.TokenJWKS = "http://id.example/keys" }, "token_jwks"},
 		"other scheme":        {func(s *Tokens) { s.TokenJWKS = "ftp://id.example/keys" }, "token_jwks"},
+		"nobody's keys":       {func(s *Tokens) { s.TokenJWKSIssuer = "https://id.example" }, "token_jwks_issuer"},
 		"negative leeway":     {func(s *Tokens) { s.TokenLeeway = -1 }, "token_leeway"},
 		"long leeway":         {func(s *Tokens) { s.TokenLeeway = time.Hour }, "token_leeway"},
 	} {
