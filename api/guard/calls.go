@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,10 +43,10 @@ func NewCalls(cfg CallsConfig) (*Calls, error) {
 	return &Calls{cfg}, nil
 }
 
-// Refusal is why a call is not served. It is told with HTTP 403 or 429 and a JSON-RPC error: every
+// CallError is why a call is not served. It is told with HTTP 403 or 429 and a JSON-RPC error: every
 // known miner asks for work again after either, as after any status of 400 and more but 404. It is
 // no answer to a submission.
-type Refusal struct {
+type CallError struct {
 	// Status is the HTTP status.
 	Status int
 	// Message is for whoever reads the miner's log.
@@ -59,16 +58,16 @@ type Refusal struct {
 }
 
 // Error implements error.
-func (r *Refusal) Error() string { return r.Message }
+func (r *CallError) Error() string { return r.Message }
 
-// Check returns a *Refusal if a call is not to be served now, and else nil. submitblock is always
+// Check returns a *CallError if a call is not to be served now, and else nil. submitblock is always
 // served: a banned miner hears of it from Submissions.
 func (c *Calls) Check(method string, client netip.Addr, account string) error {
 	if method == methodSubmitBlock {
 		return nil
 	}
 	if ban, ok := c.cfg.Bans.Banned(client, account); ok {
-		r := &Refusal{Status: http.StatusForbidden, Message: banText(&ban), Ban: &ban}
+		r := &CallError{Status: http.StatusForbidden, Message: banText(&ban), Ban: &ban}
 		if !ban.Until.IsZero() {
 			r.RetryAfter = ban.Until.Sub(c.cfg.Bans.cfg.Now())
 		}
@@ -89,11 +88,11 @@ func (c *Calls) limit(key string, rate Rate) error {
 	if rate.Count == 0 {
 		return nil
 	}
-	ok, retryAfter, _, err := c.cfg.Buckets.Allow(context.Background(), key, rate.Count, rate.Per, rate.Burst)
-	if ok || err != nil {
+	ok, retryAfter, _ := c.cfg.Buckets.take(key, rate)
+	if ok {
 		return nil
 	}
-	return &Refusal{
+	return &CallError{
 		Status: http.StatusTooManyRequests, RetryAfter: retryAfter,
 		Message: fmt.Sprintf("more calls from %s than %s: have your program use long polls instead of asking again and again", key, rate),
 	}

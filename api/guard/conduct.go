@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,7 +105,7 @@ func (cfg *ConductConfig) complete() error {
 		}
 	}
 	if cfg.First > cfg.Most || cfg.Percent >= 100 {
-		return errors.New("First must not be above Most, and Percent must be below 100")
+		return errors.New("the first ban must not last longer than Most, and Percent must be below 100")
 	}
 	return nil
 }
@@ -216,21 +217,18 @@ type tally struct {
 }
 
 func (t *tally) add(reason gbt.Reason) {
-	switch reason {
-	case "":
+	list := faults()
+	at := slices.IndexFunc(list[:], func(f fault) bool { return f.reason == reason })
+	switch {
+	case reason == "":
 		t.accepted++
-		return
-	case gbt.Duplicate:
+	case reason == gbt.Duplicate:
 		t.duplicates++
-		return
+	case at >= 0:
+		t.faults[at]++
+	default:
+		t.neutral++
 	}
-	for i, f := range faults() {
-		if f.reason == reason {
-			t.faults[i]++
-			return
-		}
-	}
-	t.neutral++
 }
 
 // repeated is how many of the duplicates count as invalid.

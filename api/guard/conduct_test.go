@@ -177,8 +177,8 @@ func TestConductDoubles(t *testing.T) {
 				c.t.Error("not over")
 			}
 		}
-		for _, want := range []time.Duration{1, 2, 4, 5, 5} {
-			again(want * time.Minute)
+		for _, minutes := range []int{1, 2, 4, 5, 5} {
+			again(time.Duration(minutes) * time.Minute)
 		}
 		time.Sleep(5*time.Minute + 1)
 		again(time.Minute)

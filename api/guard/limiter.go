@@ -76,6 +76,12 @@ func (b *Buckets) Allow(_ context.Context, key string, count int, per time.Durat
 	if err := rate.validate(); err != nil || count == 0 {
 		return false, 0, 0, errors.Join(errors.New("guard: limit without a rate"), err)
 	}
+	ok, retryAfter, remaining = b.take(key, rate)
+	return ok, retryAfter, remaining, nil
+}
+
+// take is Allow for a rate that is known to be one.
+func (b *Buckets) take(key string, rate Rate) (ok bool, retryAfter time.Duration, remaining int) {
 	interval := rate.interval()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,12 +91,12 @@ func (b *Buckets) Allow(_ context.Context, key string, count int, per time.Durat
 		full = now
 	}
 	full = full.Add(interval)
-	left := now.Add(interval * time.Duration(burst)).Sub(full)
+	left := now.Add(interval * time.Duration(rate.Burst)).Sub(full)
 	if left < 0 {
-		return false, -left, 0, nil
+		return false, -left, 0
 	}
 	b.full.put(key, full)
-	return true, 0, int(left / interval), nil
+	return true, 0, int(left / interval)
 }
 
 // FallbackConfig configures a Fallback. What is zero takes its default.

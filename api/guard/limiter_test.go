@@ -5,11 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,11 +21,11 @@ import (
 	"github.com/gbtpool/gbtpool/shares"
 )
 
-func buckets(t testing.TB, track int) *Buckets {
-	t.Helper()
+func buckets(tb testing.TB, track int) *Buckets {
+	tb.Helper()
 	b, err := NewBuckets(BucketsConfig{Track: track, Now: time.Now})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -107,7 +107,7 @@ func TestBucketsRate(t *testing.T) {
 func TestBucketsForget(t *testing.T) {
 	b := buckets(t, 10)
 	for i := range 1000 {
-		ask(t, b, fmt.Sprint(i), Rate{1, time.Hour, 1})
+		ask(t, b, strconv.Itoa(i), Rate{1, time.Hour, 1})
 	}
 	if n := len(b.full.young) + len(b.full.old); n > 20 {
 		t.Errorf("%d keys are kept", n)
@@ -321,10 +321,10 @@ func calls(t *testing.T, bans *Bans, address, account Rate) *Calls {
 func TestCallsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := calls(t, newTestBans(t, new(memory), quiet()), Rate{1, time.Second, 5}, Rate{1, time.Second, 3})
-		check := func(method, account, addr string) *Refusal {
+		check := func(method, account, addr string) *CallError {
 			t.Helper()
 			at, _ := netip.ParseAddr(addr)
-			var r *Refusal
+			var r *CallError
 			if err := c.Check(method, at, account); err != nil && !errors.As(err, &r) {
 				t.Fatal(err)
 			}
@@ -375,8 +375,8 @@ func TestCallsBanned(t *testing.T) {
 		c := calls(t, bans, Rate{}, Rate{})
 		time.Sleep(time.Minute)
 		at := netip.MustParseAddr("192.0.2.1")
-		want := &Refusal{Status: 403, RetryAfter: 59 * time.Minute}
-		var got *Refusal
+		want := &CallError{Status: 403, RetryAfter: 59 * time.Minute}
+		var got *CallError
 		if err := c.Check("getblocktemplate", at, "alice"); !errors.As(err, &got) || got.Status != want.Status || got.RetryAfter != want.RetryAfter ||
 			!strings.Contains(err.Error(), "because") || !strings.Contains(err.Error(), "2000-01-01T01:00:00Z") || got.Ban.Subject != "alice@192.0.2.1/32" {
 			t.Errorf("got %+v", got)

@@ -15,11 +15,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func proxies(t testing.TB, header string, trusted ...string) *Proxies {
-	t.Helper()
+func proxies(tb testing.TB, header string, trusted ...string) *Proxies {
+	tb.Helper()
 	p, err := NewProxies(ProxiesConfig{Trusted: trusted, Header: header})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
