@@ -10,27 +10,13 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/gbtpool/gbtpool/api/guard"
+	"github.com/gbtpool/gbtpool/shares"
 )
-
-// Act is an entry of the record of what operators do.
-type Act struct {
-	// Number counts the entries from 1, and Hash is the SHA-256 over the entry and the hash of the
-	// one before, in hexadecimal. Whoever keeps them sets both.
-	Number uint64
-	Hash   string
-	// At is when the request came, in both entries of an act.
-	At time.Time
-	// By is whose token it came with, empty if it was no good one, and From the client's address.
-	By, From string
-	// What is the request's method and path, Subject whom or what it is about, and Detail its body.
-	What, Subject, Detail string
-	// Outcome is what became of it.
-	Outcome string
-}
 
 // Outcomes. What follows the latter two says why.
 const (
@@ -40,20 +26,23 @@ const (
 	outcomeFailed  = "failed: "
 )
 
+// nobody is who has no good token, in the record.
+const nobody = "nobody"
+
 // Acts is the record of what operators do. Nothing of it is ever changed.
 type Acts interface {
-	// Append adds an entry, and is done only when it is stored.
-	Append(ctx context.Context, a Act) error
-	// Acts returns up to limit entries, newest first, of those with a number below before, or of
+	// Append adds an act, and is done only when it is stored. It returns it as it is kept.
+	Append(ctx context.Context, act shares.Act) (shares.Act, error)
+	// Acts returns up to limit acts, newest first, of those with a number below before, or of
 	// all if that is 0.
-	Acts(ctx context.Context, before uint64, limit int) ([]Act, error)
+	Acts(ctx context.Context, before uint64, limit int) ([]shares.Act, error)
 }
 
 const (
 	// maxBody is the largest body of a request in bytes.
 	maxBody = 16 << 10
-	// maxText is what is recorded of any text, in bytes.
-	maxText = 500
+	// maxText is what is recorded of any text, in characters, and maxDetail of a body.
+	maxText, maxDetail = 200, 1000
 	// actTime is how long an act may take.
 	actTime = 30 * time.Second
 )
@@ -71,7 +60,7 @@ func (s *Server) recorded(next http.Handler) http.Handler {
 		defer cancel()
 		a := s.act(r, body)
 		a.Outcome = outcomeBegun
-		if err := s.cfg.Acts.Append(ctx, a); err != nil {
+		if _, err := s.cfg.Acts.Append(ctx, a); err != nil {
 			s.cfg.Log.LogAttrs(ctx, slog.LevelError, "act not done, because it cannot be recorded",
 				slog.String("by", a.By), slog.String("what", a.What), slog.Any("error", err))
 			writeProblem(w, http.StatusServiceUnavailable, "nothing was done, because it could not be recorded: "+err.Error())
@@ -94,14 +83,14 @@ func (s *Server) recorded(next http.Handler) http.Handler {
 }
 
 // conclude records what became of an act.
-func (s *Server) conclude(ctx context.Context, a Act) {
+func (s *Server) conclude(ctx context.Context, a shares.Act) {
 	ctx, cancel := context.WithTimeout(ctx, actTime)
 	defer cancel()
 	level, attrs := slog.LevelInfo, []slog.Attr{
 		slog.String("by", a.By), slog.String("from", a.From), slog.String("what", a.What), slog.String("subject", a.Subject),
 		slog.String("detail", a.Detail), slog.String("outcome", a.Outcome),
 	}
-	if err := s.cfg.Acts.Append(ctx, a); err != nil {
+	if _, err := s.cfg.Acts.Append(ctx, a); err != nil {
 		level, attrs = slog.LevelError, append(attrs, slog.Any("not_recorded", err))
 	}
 	s.cfg.Log.LogAttrs(ctx, level, "operator's act", attrs...)
@@ -115,9 +104,13 @@ func tooLong(err error) int {
 }
 
 // act makes the entry of a request.
-func (s *Server) act(r *http.Request, body []byte) Act {
-	a := Act{
-		At: s.cfg.Now().UTC().Truncate(time.Millisecond), By: callerOf(r.Context()).Name, What: line(r.Method + " " + r.URL.Path), Detail: line(string(body)),
+func (s *Server) act(r *http.Request, body []byte) shares.Act {
+	a := shares.Act{
+		Time: s.cfg.Now().UTC().Truncate(time.Millisecond), By: line(callerOf(r.Context()).Name, maxText),
+		What: line(r.Method+" "+r.URL.Path, maxText), Detail: line(string(body), maxDetail),
+	}
+	if a.By == "" {
+		a.By = nobody
 	}
 	if from := guard.ClientOf(r.Context()); from.IsValid() {
 		a.From = from.String()
@@ -128,25 +121,26 @@ func (s *Server) act(r *http.Request, body []byte) Act {
 	}
 	for _, subject := range []string{chi.URLParam(r, "name"), chi.URLParam(r, "id"), r.URL.Query().Get("subject"), in.Subject} {
 		if subject != "" {
-			a.Subject = line(subject)
+			a.Subject = line(subject, maxText)
 			break
 		}
 	}
 	return a
 }
 
-// line makes text fit for the record: one line of valid text, and not too long.
-func line(s string) string {
-	s = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+// line makes text fit for the record: one line of what can be seen, and not too long.
+func line(s string, most int) string {
+	text := []rune(strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(s, "?")))
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "") + "..."
+	}, strings.ToValidUTF8(s, "?"))))
+	const more = "..."
+	if len(text) > most {
+		return string(text[:most-len(more)]) + more
 	}
-	return s
+	return string(text)
 }
 
 // held is an answer that is not sent before it is recorded what it says.
@@ -182,9 +176,9 @@ func (h *held) outcome() string {
 		problem.Detail = http.StatusText(h.status)
 	}
 	if h.status >= http.StatusInternalServerError {
-		return line(outcomeFailed + problem.Detail)
+		return line(outcomeFailed+problem.Detail, maxText)
 	}
-	return line(outcomeRefused + problem.Detail)
+	return line(outcomeRefused+problem.Detail, maxText)
 }
 
 func (h *held) send(w http.ResponseWriter) {

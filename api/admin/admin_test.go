@@ -62,30 +62,30 @@ func (v tokens) Verify(_ context.Context, raw string) (Caller, error) {
 // record keeps acts; those that fail says do not get in.
 type record struct {
 	mu    sync.Mutex
-	acts  []Act
-	fails func(Act) bool
+	acts  []shares.Act
+	fails func(shares.Act) bool
 }
 
-func (k *record) Append(_ context.Context, a Act) error {
+func (k *record) Append(_ context.Context, a shares.Act) (shares.Act, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.fails != nil && k.fails(a) {
-		return errAway
+		return shares.Act{}, errAway
 	}
-	a.Number, a.Hash = uint64(len(k.acts)+1), strings.Repeat("0", 64)
+	a.Seq, a.Hash = uint64(len(k.acts)+1), strings.Repeat("0", 64)
 	k.acts = append(k.acts, a)
-	return nil
+	return a, a.Check()
 }
 
-func (k *record) Acts(_ context.Context, before uint64, limit int) ([]Act, error) {
+func (k *record) Acts(_ context.Context, before uint64, limit int) ([]shares.Act, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.fails != nil {
 		return nil, errAway
 	}
-	var out []Act
+	var out []shares.Act
 	for _, a := range slices.Backward(k.acts) {
-		if (before == 0 || a.Number < before) && len(out) < limit {
+		if (before == 0 || a.Seq < before) && len(out) < limit {
 			out = append(out, a)
 		}
 	}
@@ -300,10 +300,10 @@ func TestActs(t *testing.T) {
 		{"no JSON", "PUT", "/admin/v1/nodes/a", `{"order":`, 400, "", "refused: "},
 		{"a word too many", "PUT", "/admin/v1/nodes/a", `{"order":"none","for":1}`, 400, `unsupported`, "refused: the body: "},
 		{"ban", "POST", "/admin/v1/bans", `{"subject":"203.0.113.7","reason":"floods","seconds":60}`, 200, `"subject":"203.0.113.7/32"`, "done"},
-		{"ban nobody", "POST", "/admin/v1/bans", `{"subject":"1.2.3","reason":"floods","seconds":60}`, 400, "nobody to ban", "refused: that is nobody"},
+		{"ban nobody", "POST", "/admin/v1/bans", `{"subject":"1.2.3","reason":"floods","seconds":60}`, 400, "malformed", "refused: malformed"},
 		{"ban for ever", "POST", "/admin/v1/bans", `{"subject":"a","reason":"b","seconds":0}`, 400, "seconds", "refused: the body: seconds"},
 		{"lift nothing", "DELETE", "/admin/v1/bans?subject=alice", "", 404, "not banned", "refused: alice is not banned"},
-		{"lift nobody", "DELETE", "/admin/v1/bans?subject=1.2.3", "", 400, "nobody to ban", "refused: "},
+		{"lift nobody", "DELETE", "/admin/v1/bans?subject=1.2.3", "", 400, "malformed", "refused: "},
 		{"lift without subject", "DELETE", "/admin/v1/bans", "", 400, "subject", `refused: parameter "subject" in query`},
 		{"pause", "PUT", "/admin/v1/payouts", `{"paused":true,"reason":"audit"}`, 200, `"paused":true`, "done"},
 		{"pause without reason", "PUT", "/admin/v1/payouts", `{"paused":true}`, 400, "say why", "refused: say why"},
@@ -325,12 +325,12 @@ func TestActs(t *testing.T) {
 			if strings.Contains(acts[1].Outcome, "\n") || len(acts[1].Outcome) > 600 {
 				t.Errorf("outcome %q", acts[1].Outcome)
 			}
-			acts[1].Number, acts[1].Outcome = acts[0].Number, acts[0].Outcome
+			acts[1].Seq, acts[1].Outcome = acts[0].Seq, acts[0].Outcome
 			if diff := cmp.Diff(acts[0], acts[1]); diff != "" {
 				t.Errorf("the entries of one act differ: %s", diff)
 			}
 			path, _, _ := strings.Cut(tt.path, "?")
-			if a := acts[0]; a.By != "alice" || a.From != "192.0.2.1" || a.What != tt.method+" "+path || !a.At.Equal(now) {
+			if a := acts[0]; a.By != "alice" || a.From != "192.0.2.1" || a.What != tt.method+" "+path || !a.Time.Equal(now) {
 				t.Errorf("recorded: %+v", a)
 			}
 			if tt.status >= 400 && w.Header().Get("Content-Type") != "application/problem+json" {
@@ -367,7 +367,8 @@ func TestBan(t *testing.T) {
 	}
 	o.bans.list = append(o.bans.list, shares.Ban{Subject: "ever"})
 	w := o.call("good", "GET", "/admin/v1/bans", "")
-	o.want(w, 200, `"until":"9999-12-31T23:59:59Z"`)
+	o.want(w, 200, `"until":"2026-01-02T03:05:05.678Z"`)
+	o.want(o.call("good", "POST", "/admin/v1/bans", `{"subject":"bob","reason":"`+strings.Repeat("x", 250)+`","seconds":60}`), 400, "200 characters")
 	o.want(o.call("good", "DELETE", "/admin/v1/bans?subject=alice@192.0.2.1", ""), 200, "ever")
 	if len(o.bans.list) != 1 {
 		t.Errorf("got %v", o.bans.list)
@@ -420,9 +421,9 @@ func TestNobodyElse(t *testing.T) {
 		name, token, challenge, text, by string
 		status                           int
 	}{
-		{"no token", "", `Bearer realm="gbtpool"`, "a token with the scope admin is needed", "", 401},
-		{"bad token", "bad", `Bearer realm="gbtpool", error="invalid_token"`, "the token is not good", "", 401},
-		{"says itself", "spoilt", "", "the token expired", "", 503},
+		{"no token", "", `Bearer realm="gbtpool"`, "a token with the scope admin is needed", "nobody", 401},
+		{"bad token", "bad", `Bearer realm="gbtpool", error="invalid_token"`, "the token is not good", "nobody", 401},
+		{"says itself", "spoilt", "", "the token expired", "nobody", 503},
 		{"no scope", "reader", `Bearer realm="gbtpool", error="insufficient_scope", scope="admin"`, "does not have the scope", "bob", 403},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -470,7 +471,7 @@ func TestStrangersDoNotFillTheRecord(t *testing.T) {
 // TestNotRecordedNotDone: an act that cannot be recorded before it is done is not done.
 func TestNotRecordedNotDone(t *testing.T) {
 	o := newOffice(t, nil)
-	o.acts.fails = func(Act) bool { return true }
+	o.acts.fails = func(shares.Act) bool { return true }
 	o.want(o.call("good", "PUT", "/admin/v1/nodes/a", `{"order":"drain"}`), 503, "nothing was done")
 	if o.nodes.order != "none" {
 		t.Error("done all the same")
@@ -483,7 +484,7 @@ func TestNotRecordedNotDone(t *testing.T) {
 func TestRecordedFirst(t *testing.T) {
 	o := newOffice(t, nil)
 	o.nodes.before = func(context.Context) { o.wantActs("PUT /admin/v1/nodes/a: begun") }
-	o.acts.fails = func(a Act) bool { return a.Outcome != "begun" }
+	o.acts.fails = func(a shares.Act) bool { return a.Outcome != "begun" }
 	o.want(o.call("good", "PUT", "/admin/v1/nodes/a", `{"order":"drain"}`), 200, "drain")
 	o.wantActs("PUT /admin/v1/nodes/a: begun")
 	if !strings.Contains(o.log.String(), "level=ERROR") || !strings.Contains(o.log.String(), "outcome=done") {

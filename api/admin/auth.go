@@ -56,8 +56,11 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, by, challenge 
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 	if !reads(r) && s.mayRecord(r) {
 		a := s.act(r, nil)
-		a.By, a.Outcome = by, outcomeRefused+text
-		if err := s.cfg.Acts.Append(r.Context(), a); err != nil {
+		a.Outcome = line(outcomeRefused+text, maxText)
+		if by != "" {
+			a.By = line(by, maxText)
+		}
+		if _, err := s.cfg.Acts.Append(r.Context(), a); err != nil {
 			s.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "refused act not recorded", slog.Any("error", err))
 		}
 	}

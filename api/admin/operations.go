@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gbtpool/gbtpool/api/guard"
 	"github.com/gbtpool/gbtpool/api/oas/adminoas"
 	"github.com/gbtpool/gbtpool/shares"
 )
@@ -41,16 +40,19 @@ func (o *operations) AdminBans(context.Context, adminoas.AdminBansRequestObject)
 
 // AdminBan implements adminoas.StrictServerInterface.
 func (o *operations) AdminBan(ctx context.Context, in adminoas.AdminBanRequestObject) (adminoas.AdminBanResponseObject, error) {
-	subject, err := guard.ParseSubject(in.Body.Subject)
+	subject, err := shares.ParseSubject(in.Body.Subject)
 	if err != nil {
 		return nil, err
 	}
 	since := o.cfg.Now().UTC().Truncate(time.Millisecond)
-	err = o.cfg.Bans.Ban(ctx, shares.Ban{
+	ban := shares.Ban{
 		Subject: subject, Reason: in.Body.Reason, Since: since, Until: since.Add(time.Duration(in.Body.Seconds) * time.Second),
 		By: callerOf(ctx).Name,
-	})
-	if err != nil {
+	}
+	if err := ban.Check(); err != nil {
+		return nil, err
+	}
+	if err := o.cfg.Bans.Ban(ctx, ban); err != nil {
 		return nil, refuse(http.StatusServiceUnavailable, err.Error())
 	}
 	return adminoas.AdminBan200JSONResponse(o.bans()), nil
@@ -58,7 +60,7 @@ func (o *operations) AdminBan(ctx context.Context, in adminoas.AdminBanRequestOb
 
 // AdminLiftBan implements adminoas.StrictServerInterface.
 func (o *operations) AdminLiftBan(ctx context.Context, in adminoas.AdminLiftBanRequestObject) (adminoas.AdminLiftBanResponseObject, error) {
-	subject, err := guard.ParseSubject(in.Params.Subject)
+	subject, err := shares.ParseSubject(in.Params.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -76,13 +78,12 @@ func (o *operations) bans() adminoas.Bans {
 	all := o.cfg.Bans.All()
 	out := adminoas.Bans{Bans: make([]adminoas.Ban, 0, len(all))}
 	for _, ban := range all {
-		until := ban.Until
-		if until.IsZero() {
-			until = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC) // never, as far as RFC 3339 goes
+		b := adminoas.Ban{Subject: string(ban.Subject), Reason: ban.Reason, Since: ban.Since.UTC(), By: optional(ban.By)}
+		if !ban.Until.IsZero() {
+			until := ban.Until.UTC()
+			b.Until = &until
 		}
-		out.Bans = append(out.Bans, adminoas.Ban{
-			Subject: string(ban.Subject), Reason: ban.Reason, Since: ban.Since.UTC(), Until: until.UTC(), By: optional(ban.By),
-		})
+		out.Bans = append(out.Bans, b)
 	}
 	return out
 }
@@ -166,12 +167,12 @@ func (o *operations) AdminActs(ctx context.Context, in adminoas.AdminActsRequest
 	page := adminoas.AdminActs200JSONResponse{Acts: make([]adminoas.Act, 0, limit)}
 	for i, a := range acts {
 		if i == limit {
-			cursor := strconv.FormatUint(acts[i-1].Number, 10)
+			cursor := strconv.FormatUint(acts[i-1].Seq, 10)
 			page.NextCursor = &cursor
 			break
 		}
 		page.Acts = append(page.Acts, adminoas.Act{
-			Number: int64(a.Number), At: a.At, By: a.By, From: optional(a.From), What: a.What, Subject: optional(a.Subject),
+			Number: int64(a.Seq), At: a.Time, By: a.By, From: optional(a.From), What: a.What, Subject: optional(a.Subject),
 			Detail: optional(a.Detail), Outcome: a.Outcome, Hash: a.Hash,
 		})
 	}

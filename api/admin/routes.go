@@ -17,6 +17,7 @@ import (
 	"github.com/gbtpool/gbtpool/api/oas/adminoas"
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/payouts"
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // actsUnder is where everything that changes anything is.
@@ -123,7 +124,7 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		status = e.status
 	case errors.Is(err, ErrNotFound), errors.Is(err, payouts.ErrNotFound):
 		status = http.StatusNotFound
-	case errors.Is(err, guard.ErrSubject):
+	case errors.Is(err, shares.ErrMalformed):
 		status = http.StatusBadRequest
 	case errors.Is(err, gbt.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		status = http.StatusServiceUnavailable

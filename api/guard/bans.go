@@ -113,15 +113,14 @@ func (b *Bans) refresh(ctx context.Context) error {
 }
 
 // Ban puts a ban in force, here at once. If the store cannot be told, it holds here, and the store
-// is told later; the error says so. Other errors match ErrSubject.
+// is told later; the error says so. One that is not whole is shares.ErrMalformed.
 func (b *Bans) Ban(ctx context.Context, ban shares.Ban) error {
-	var err error
-	if ban.Subject, err = ParseSubject(string(ban.Subject)); err != nil {
+	if err := ban.Check(); err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	err = b.cfg.Store.Ban(ctx, ban)
+	err := b.cfg.Store.Ban(ctx, ban)
 	if err != nil && len(b.pending) < maxPending {
 		b.pending[ban.Subject] = ban
 	}
@@ -132,13 +131,8 @@ func (b *Bans) Ban(ctx context.Context, ban shares.Ban) error {
 	return nil
 }
 
-// Lift ends a subject's ban and reports whether there was one. After an error, which may match
-// ErrSubject, the ban is as it was.
+// Lift ends a subject's ban and reports whether there was one. After an error the ban is as it was.
 func (b *Bans) Lift(ctx context.Context, subject shares.Subject) (bool, error) {
-	subject, err := ParseSubject(string(subject))
-	if err != nil {
-		return false, err
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	lifted, err := b.cfg.Store.Lift(ctx, subject)
@@ -229,10 +223,10 @@ type banned struct {
 func newBanned(list []shares.Ban) *banned {
 	s := &banned{at: make(map[place]shares.Ban, len(list))}
 	for _, ban := range list {
-		account, network, err := parseSubject(ban.Subject)
-		if err != nil {
-			continue // from another version of the program, perhaps
+		if ban.Subject == "" {
+			continue
 		}
+		account, network := ban.Subject.Parts()
 		at := place{account, network}
 		if old, ok := s.at[at]; ok && !longer(ban, old) {
 			continue
@@ -280,45 +274,6 @@ func (s *banned) find(addr netip.Addr, account string, now time.Time) (shares.Ba
 		}
 	}
 	return shares.Ban{}, false
-}
-
-// ErrSubject says that a text does not say whom to ban.
-var ErrSubject = errors.New("that is nobody to ban")
-
-// ParseSubject reads whom a ban is for: an account, a network in CIDR notation or an address, which
-// stands for the network of it alone, or ACCOUNT@NETWORK. One subject has one text. Errors match
-// ErrSubject.
-func ParseSubject(text string) (shares.Subject, error) {
-	account, network, err := parseSubject(shares.Subject(text))
-	switch {
-	case err != nil:
-		return "", err
-	case !network.IsValid():
-		return shares.Subject(account), nil
-	default:
-		return subjectOf(account, network), nil
-	}
-}
-
-// parseSubject takes a subject apart.
-func parseSubject(subject shares.Subject) (account string, network netip.Prefix, err error) {
-	text := string(subject)
-	account, where, both := strings.Cut(text, "@")
-	switch {
-	case !both && !strings.ContainsAny(text, ".:/"):
-		where = ""
-	case !both:
-		account, where = "", text
-	}
-	if account == "" && where == "" || both && (account == "" || where == "") {
-		return "", netip.Prefix{}, fmt.Errorf("%w: %q: want an account, a network, or ACCOUNT@NETWORK", ErrSubject, text)
-	}
-	if where != "" {
-		if network, err = parseNetwork(where); err != nil {
-			return "", netip.Prefix{}, fmt.Errorf("%w: %q: %w", ErrSubject, text, err)
-		}
-	}
-	return account, network, nil
 }
 
 // subjectOf names an account at a client's network, or the network alone if there is no account.

@@ -412,7 +412,7 @@ func BenchmarkCalls(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := bans.Ban(b.Context(), shares.Ban{Subject: "mallory@203.0.113.1"}); err != nil {
+	if err := bans.Ban(b.Context(), shares.Ban{Subject: "mallory@203.0.113.1/32", Since: time.Now(), By: "test"}); err != nil {
 		b.Fatal(err)
 	}
 	address, account := DefaultCalls()
