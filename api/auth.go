@@ -1,10 +1,13 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 
+	"github.com/gbtpool/gbtpool/api/rest"
+	"github.com/gbtpool/gbtpool/api/token"
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
@@ -29,9 +32,13 @@ func errNoUser() *rpcError {
 		"no user name: use your payout address as the user name, as in ADDRESS or ADDRESS.worker, with any password")
 }
 
-// identify reads HTTP Basic credentials; false if there are none. The password may be anything,
-// but a part of it that reads d=N asks for a share difficulty.
+// identify reads credentials; false if there are none. They are a token that is good for mining, or HTTP Basic
+// with the user's name. The password may be anything then, but a part of it that reads d=N asks for a share
+// difficulty.
 func (s *Server) identify(r *http.Request) (caller, bool) {
+	if raw, ok := token.FromRequest(r); ok {
+		return s.identifyToken(r, raw), true
+	}
 	user, password, ok := r.BasicAuth()
 	if !ok {
 		return caller{}, false
@@ -43,6 +50,40 @@ func (s *Server) identify(r *http.Request) (caller, bool) {
 	}
 	c.difficulty, c.passwordErr = parsePassword(password)
 	return c, true
+}
+
+// identifyToken reads the credentials of a miner who has a token.
+func (s *Server) identifyToken(r *http.Request, raw string) caller {
+	c := caller{userAgent: clip(r.UserAgent(), maxUserAgent)}
+	claims, err := s.verify(r.Context(), raw)
+	if err == nil {
+		err = claims.Require(token.Mine)
+	}
+	if err != nil {
+		p := rest.AsProblem(err)
+		c.err = &rpcError{Code: codeInvalidRequest, Message: p.Detail, status: p.Status}
+		return c
+	}
+	if c.account, c.worker, err = gbt.ParseUser(userOf(claims), s.cfg.Chain); err != nil {
+		c.err = unauthorized(codeAddress, "the token is of no account that can be mined for: "+err.Error())
+	}
+	return c
+}
+
+// userOf returns the user name that a token stands for.
+func userOf(claims *token.Claims) string {
+	if claims.Worker == "" {
+		return claims.Account
+	}
+	return claims.Account + "." + claims.Worker
+}
+
+// refusal says what is wrong with the user name.
+func (c *caller) refusal() string {
+	if e, ok := errors.AsType[*rpcError](c.err); ok {
+		return e.Message
+	}
+	return c.err.Error()
 }
 
 // parsePassword looks for d=N among the parts of a password, which are separated by commas,

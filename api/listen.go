@@ -12,14 +12,21 @@ type listener struct {
 	net.Listener
 	limits  Limits
 	metrics *metrics
-	mu      sync.Mutex
+	// shared reports whether many clients come from an address, as from that of a proxy.
+	shared func(net.Addr) bool
+	// plain is whether HTTP is spoken without TLS.
+	plain bool
+	mu    sync.Mutex
 	// All below is held by mu.
 	total    int
 	byClient map[netip.Prefix]int
 }
 
-func newListener(inner net.Listener, limits Limits, m *metrics) *listener {
-	return &listener{Listener: inner, limits: limits, metrics: m, byClient: make(map[netip.Prefix]int)}
+func newListener(inner net.Listener, s *Server) *listener {
+	return &listener{
+		Listener: inner, limits: s.cfg.Limits, metrics: s.metrics, shared: s.cfg.Proxies.Trusts, plain: s.cfg.TLS == nil,
+		byClient: make(map[netip.Prefix]int),
+	}
 }
 
 // Accept implements net.Listener.
@@ -29,9 +36,12 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		client := clientOf(c.RemoteAddr())
+		client := netip.Prefix{}
+		if !l.shared(c.RemoteAddr()) {
+			client = clientOf(c.RemoteAddr())
+		}
 		if l.admit(client) {
-			return &conn{Conn: c, left: sync.OnceFunc(func() { l.release(client) })}, nil
+			return &conn{Conn: c, spoke: !l.plain, left: sync.OnceFunc(func() { l.release(client) })}, nil
 		}
 		l.metrics.refused.Inc()
 		_ = c.Close() // nobody is there to hear of a failure
@@ -86,7 +96,8 @@ func (l *listener) release(client netip.Prefix) {
 // conn is a connection that is counted until it closes.
 type conn struct {
 	net.Conn
-	left  func()
+	left func()
+	// spoke is true once what comes first has been looked at, or need not be.
 	spoke bool
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/gbtpool/gbtpool/api/guard"
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
@@ -93,9 +94,12 @@ func unauthorized(code int, message string) *rpcError {
 func asRPCError(err error) *rpcError {
 	var e *rpcError
 	var rules *gbt.RulesError
+	var refusal *guard.CallError
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.As(err, &refusal):
+		return &rpcError{Code: codeMisc, Message: refusal.Message, status: refusal.Status, retryAfter: refusal.RetryAfter}
 	case errors.As(err, &rules):
 		return fail(codeParameter, "%s", rules)
 	case errors.Is(err, gbt.ErrBudget):

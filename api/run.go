@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,19 +26,43 @@ func (s *Server) Run(ctx context.Context) error {
 		// What goes wrong on single connections is of interest only to who looks for it.
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
+	stopMetrics := s.serveMetrics(ctx)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
 	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", listener.Addr().String()))
 	select {
 	case err := <-served:
-		return fmt.Errorf("api: serve: %w", err)
+		return errors.Join(fmt.Errorf("api: serve: %w", err), stopMetrics())
 	case <-ctx.Done():
 	}
-	err = s.shutdown(context.WithoutCancel(ctx), srv)
+	err = errors.Join(s.shutdown(context.WithoutCancel(ctx), srv), stopMetrics())
 	if fault := <-served; !errors.Is(fault, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("api: serve: %w", fault))
 	}
 	return err
+}
+
+// serveMetrics serves Prometheus on a listener of its own, if there is one, and returns what ends that.
+func (s *Server) serveMetrics(ctx context.Context) (stop func() error) {
+	if s.cfg.Metrics == nil {
+		return func() error { return nil }
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+pathMetrics, s.figures())
+	srv := &http.Server{
+		Handler: mux, ReadHeaderTimeout: s.cfg.Limits.Header, MaxHeaderBytes: s.cfg.Limits.HeaderBytes, IdleTimeout: s.cfg.Limits.Idle,
+		WriteTimeout: s.cfg.Limits.Write, ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(s.cfg.Metrics) }()
+	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "serving metrics", slog.String("address", s.cfg.Metrics.Addr().String()))
+	return func() error {
+		err := srv.Close()
+		if fault := <-served; !errors.Is(fault, http.ErrServerClosed) {
+			err = errors.Join(err, fmt.Errorf("api: serve metrics: %w", fault))
+		}
+		return err
+	}
 }
 
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
@@ -48,7 +73,11 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 			return nil, fmt.Errorf("api: %w", err)
 		}
 	}
-	return newListener(inner, s.cfg.Limits, s.metrics), nil
+	counted := newListener(inner, s)
+	if s.cfg.TLS == nil {
+		return counted, nil
+	}
+	return tls.NewListener(counted, s.cfg.TLS), nil
 }
 
 // shutdown ends srv in order: long polls, the listener, the requests under way.

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+
+	"github.com/gbtpool/gbtpool/api/guard"
 )
 
 // method is one JSON-RPC method. It returns its result as JSON, or an error for asRPCError.
@@ -168,7 +170,7 @@ func (c *call) explain(e *rpcError) {
 func (s *Server) abort(r *http.Request, c *call, err error) {
 	s.metrics.request(c.method, "aborted")
 	s.cfg.Log.LogAttrs(r.Context(), slog.LevelDebug, "request aborted",
-		slog.String("method", s.metrics.label(c.method)), slog.String("client", r.RemoteAddr), slog.Any("error", err))
+		slog.String("method", s.metrics.label(c.method)), slog.String("client", guard.ClientOf(r.Context()).String()), slog.Any("error", err))
 	panic(http.ErrAbortHandler)
 }
 
@@ -187,7 +189,7 @@ func (s *Server) finish(r *http.Request, c *call, status int, err error) {
 	s.cfg.Log.LogAttrs(r.Context(), slog.LevelDebug, "request",
 		slog.String("method", s.metrics.label(c.method)), slog.Int("status", status),
 		slog.String("account", c.caller.account.Address), slog.String("worker", c.caller.worker),
-		slog.String("user_agent", c.caller.userAgent), slog.String("client", r.RemoteAddr),
+		slog.String("user_agent", c.caller.userAgent), slog.String("client", guard.ClientOf(r.Context()).String()),
 		slog.Duration("took", time.Since(c.received)), slog.Any("error", err))
 }
 
@@ -235,6 +237,11 @@ func (s *Server) execute(ctx context.Context, c *call) (result pieces, err error
 		}
 		if c.caller.err != nil && c.method != methodGetBlockTemplate { // which may be a proposal
 			return nil, c.caller.err
+		}
+	}
+	if s.cfg.Calls != nil {
+		if err := s.cfg.Calls.Check(c.method, guard.ClientOf(ctx), c.caller.account.Address); err != nil {
+			return nil, err
 		}
 	}
 	run, ok := s.methods[c.method]

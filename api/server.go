@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/gbtpool/gbtpool/api/guard"
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
@@ -41,8 +45,14 @@ type Intake interface {
 	Submit(ctx context.Context, s gbt.Submission) gbt.Verdict
 }
 
-// Config configures a Server. All but Proposer, Ready and WorkerSeries, and one of Address and
-// Listener, is required.
+// Calls decides which JSON-RPC calls are served. It is asked before each call, also of who is not known.
+type Calls interface {
+	// Check returns nil if a call is to be served, or a *guard.CallError.
+	Check(method string, client netip.Addr, account string) error
+}
+
+// Config configures a Server. Desk, Intake, BestChain, Chain, Registry, Log, Limits, and one of Address and
+// Listener, are required.
 type Config struct {
 	Desk   Desk
 	Intake Intake
@@ -51,6 +61,18 @@ type Config struct {
 	BestChain BestChain
 	// Chain is the chain in use, which user names must be addresses of.
 	Chain *chaincfg.Params
+	// Tokens checks tokens; without it none is taken.
+	Tokens Tokens
+	// People is how people are served; without it they are not.
+	People *People
+	// Calls limits what miners ask for; none limits nothing.
+	Calls Calls
+	// Proxies are the proxies whose word on their clients is taken; none is.
+	Proxies *guard.Proxies
+	// Metrics is where /metrics is served, alone and without TLS; nil for where the rest is. Run closes it.
+	Metrics net.Listener
+	// TLS, if set, has the listener speak TLS.
+	TLS *tls.Config
 	// Ready looks at all that the pool needs to work, for /readyz. None means always ready.
 	Ready func(ctx context.Context) []Check
 	// Registry gets the server's metrics and is what /metrics shows.
@@ -148,6 +170,12 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Limits.validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Proxies == nil {
+		var err error
+		if cfg.Proxies, err = guard.NewProxies(guard.ProxiesConfig{}); err != nil {
+			return nil, err
+		}
+	}
 	s := &Server{
 		cfg: cfg, waiters: newWaiters(),
 		bodies: budget{limit: cfg.Limits.BodyMemory}, proposals: budget{limit: max(cfg.Limits.Body, cfg.Limits.BodyMemory/proposalMemory)},
@@ -157,39 +185,61 @@ func New(cfg Config) (*Server, error) {
 	if s.metrics, err = newMetrics(&s.cfg, s.methods); err != nil {
 		return nil, err
 	}
-	s.handler = s.routes()
+	if s.handler, err = s.routes(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
 // Handler returns the routes without the listener and its limits. Run serves the same.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() (http.Handler, error) {
 	r := chi.NewRouter()
-	r.Use(s.bounded)
+	r.Use(s.bounded, s.cfg.Proxies.Identify)
+	people := func(chi.Router) {}
+	if s.cfg.People != nil {
+		var err error
+		if people, err = s.people(r); err != nil {
+			return nil, err
+		}
+	}
 	r.Post("/", s.serveRPC)
-	r.Get("/healthz", s.serveHealth)
-	r.Get("/readyz", s.serveReady)
-	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{
+	r.Get(pathHealth, s.serveHealth)
+	r.Get(pathReady, s.serveReady)
+	if s.cfg.Metrics == nil {
+		r.Method(http.MethodGet, pathMetrics, s.figures())
+	}
+	r.MethodNotAllowed(s.methodNotAllowed)
+	if s.cfg.People == nil {
+		r.Get(pathCurrentTemplate, s.serveCurrentTemplate)
+		r.Head(pathCurrentTemplate, s.serveCurrentTemplate)
+	}
+	people(r)
+	return r, nil
+}
+
+// figures serves Prometheus.
+func (s *Server) figures() http.Handler {
+	return promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelError),
-	}))
-	r.Get(pathCurrentTemplate, s.serveCurrentTemplate)
-	r.Head(pathCurrentTemplate, s.serveCurrentTemplate)
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == pathCurrentTemplate {
-			w.Header().Set("Allow", http.MethodGet+", "+http.MethodHead)
-			writeProblem(w, http.StatusMethodNotAllowed, "only GET and HEAD are served here")
-			return
-		}
-		if r.URL.Path != "/" {
-			w.Header().Set("Allow", http.MethodGet)
-			http.Error(w, "only GET is served here", http.StatusMethodNotAllowed)
-			return
-		}
+	})
+}
+
+// methodNotAllowed answers what is served by other methods than it was asked for.
+func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/" {
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "JSONRPC server handles only POST requests", http.StatusMethodNotAllowed)
-	})
-	return r
+		return
+	}
+	if r.URL.Path == pathCurrentTemplate || s.cfg.People != nil && strings.HasPrefix(r.URL.Path, "/api/") {
+		w.Header().Set("Allow", http.MethodGet+", "+http.MethodHead)
+		writeProblem(w, http.StatusMethodNotAllowed, "only GET and HEAD are served here")
+		return
+	}
+	w.Header().Set("Allow", http.MethodGet)
+	http.Error(w, "only GET is served here", http.StatusMethodNotAllowed)
 }
 
 // bounded gives every request's body and reply the times that they may take if nobody says

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gbtpool/gbtpool/api/oas"
+	"github.com/gbtpool/gbtpool/api/token"
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
@@ -23,21 +26,26 @@ type templateText struct {
 }
 
 // serveCurrentTemplate serves GET and HEAD /api/v1/template/current: a templateDoc, with the
-// account's own view in it if the request has Basic credentials as miners send them. Without a
-// template the answer is a problem with status 503, with credentials that are none 401.
+// account's own view in it if the request has Basic credentials as miners send them, or a token of an
+// account. Without a template the answer is a problem with status 503, with credentials that are none 401.
 //
 // The answer has an ETag, which changes with the template and what is the account's own, so that
 // who asks again with If-None-Match is told 304 until there is news.
 func (s *Server) serveCurrentTemplate(w http.ResponseWriter, r *http.Request) {
 	who, ok := s.identify(r)
 	known := r.Header.Get("Authorization") != ""
+	if claims, read := token.FromContext(r.Context()); read {
+		known = claims.Account != ""
+		who = caller{userAgent: who.userAgent}
+		who.account, who.worker, who.err = gbt.ParseUser(userOf(claims), s.cfg.Chain)
+	}
 	switch {
 	case known && !ok:
 		writeProblem(w, http.StatusUnauthorized,
 			"the Authorization header is no HTTP Basic: use your payout address as the user name with any password, or send none")
 		return
 	case known && who.err != nil:
-		writeProblem(w, http.StatusUnauthorized, asRPCError(who.err).Message)
+		writeProblem(w, http.StatusUnauthorized, who.refusal())
 		return
 	case known && who.passwordErr != nil:
 		writeProblem(w, http.StatusUnauthorized, asRPCError(who.passwordErr).Message)
@@ -129,4 +137,18 @@ func mutations() []string {
 		"transactions", "transactions/add", "prevblock", "version/force",
 		"submit/hash", "submit/coinbase", "submit/truncate", "share/coinbase", "share/merkle", "share/truncate",
 	}
+}
+
+// Template returns what is being mined as GET /api/v1/template/current tells everybody. The error matches
+// gbt.ErrUnavailable if there is none.
+func (s *Server) Template(context.Context) (*oas.Template, error) {
+	text, err := s.currentTemplate()
+	if err != nil {
+		return nil, err
+	}
+	out := new(oas.Template)
+	if err := json.Unmarshal(text.body, out); err != nil {
+		return nil, fmt.Errorf("template: %w", err)
+	}
+	return out, nil
 }

@@ -350,7 +350,7 @@ func TestCurrentTemplateProblems(t *testing.T) {
 	p := newPool(t).serve()
 	for header, detail := range map[string]string{
 		"Authorization: Basic !":    "no HTTP Basic",
-		"Authorization: Bearer x":   "no HTTP Basic",
+		"Authorization: Bearer x":   "names no key that is known",
 		"Authorization: Basic eA==": "no HTTP Basic", // "x", without a colon
 		basic("satoshi", "x"):       `"satoshi" is not an address on regtest`,
 		basic("", ""):               "use your payout address as the user name",

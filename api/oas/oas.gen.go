@@ -34,27 +34,6 @@ func (e AccountPayoutKind) Valid() bool {
 	}
 }
 
-// Defines values for AdminNodesNodesOrder.
-const (
-	AdminNodesNodesOrderDrain  AdminNodesNodesOrder = "drain"
-	AdminNodesNodesOrderNone   AdminNodesNodesOrder = "none"
-	AdminNodesNodesOrderPrefer AdminNodesNodesOrder = "prefer"
-)
-
-// Valid indicates whether the value is a known member of the AdminNodesNodesOrder enum.
-func (e AdminNodesNodesOrder) Valid() bool {
-	switch e {
-	case AdminNodesNodesOrderDrain:
-		return true
-	case AdminNodesNodesOrderNone:
-		return true
-	case AdminNodesNodesOrderPrefer:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for BlockState.
 const (
 	Candidate BlockState = "candidate"
@@ -214,27 +193,6 @@ func (e NodeState) Valid() bool {
 	}
 }
 
-// Defines values for NodeOrderOrder.
-const (
-	NodeOrderOrderDrain  NodeOrderOrder = "drain"
-	NodeOrderOrderNone   NodeOrderOrder = "none"
-	NodeOrderOrderPrefer NodeOrderOrder = "prefer"
-)
-
-// Valid indicates whether the value is a known member of the NodeOrderOrder enum.
-func (e NodeOrderOrder) Valid() bool {
-	switch e {
-	case NodeOrderOrderDrain:
-		return true
-	case NodeOrderOrderNone:
-		return true
-	case NodeOrderOrderPrefer:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for NoticeLevel.
 const (
 	Alarm   NoticeLevel = "alarm"
@@ -250,6 +208,27 @@ func (e NoticeLevel) Valid() bool {
 	case Info:
 		return true
 	case Warning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Order.
+const (
+	Drain  Order = "drain"
+	None   Order = "none"
+	Prefer Order = "prefer"
+)
+
+// Valid indicates whether the value is a known member of the Order enum.
+func (e Order) Valid() bool {
+	switch e {
+	case Drain:
+		return true
+	case None:
+		return true
+	case Prefer:
 		return true
 	default:
 		return false
@@ -472,18 +451,20 @@ type ActPage struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// AdminNodes defines model for AdminNodes.
-type AdminNodes struct {
-	Nodes []struct {
-		LastError   *string              `json:"last_error,omitempty"`
-		LastErrorAt *time.Time           `json:"last_error_at,omitempty"`
-		Node        Node                 `json:"node"`
-		Order       AdminNodesNodesOrder `json:"order"`
-	} `json:"nodes"`
+// AdminNode defines model for AdminNode.
+type AdminNode struct {
+	LastError   *string    `json:"last_error,omitempty"`
+	LastErrorAt *time.Time `json:"last_error_at,omitempty"`
+	Node        Node       `json:"node"`
+
+	// Order What was decided of a node
+	Order Order `json:"order"`
 }
 
-// AdminNodesNodesOrder defines model for AdminNodes.Nodes.Order.
-type AdminNodesNodesOrder string
+// AdminNodes defines model for AdminNodes.
+type AdminNodes struct {
+	Nodes []AdminNode `json:"nodes"`
+}
 
 // AdminPayouts defines model for AdminPayouts.
 type AdminPayouts struct {
@@ -492,15 +473,8 @@ type AdminPayouts struct {
 	Paused      bool             `json:"paused"`
 
 	// Trouble What keeps payouts from going on; empty if nothing
-	Trouble string `json:"trouble"`
-	Waiting []struct {
-		// Approval Whether it waits for approval
-		Approval bool            `json:"approval"`
-		ID       int64           `json:"id"`
-		Note     string          `json:"note"`
-		State    SettlementState `json:"state"`
-		TotalSat int64           `json:"total_sat"`
-	} `json:"waiting"`
+	Trouble string              `json:"trouble"`
+	Waiting []WaitingSettlement `json:"waiting"`
 }
 
 // Ban defines model for Ban.
@@ -509,7 +483,7 @@ type Ban struct {
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
 
-	// Subject An account's address or a network in CIDR notation
+	// Subject An account's address, a network in CIDR notation, or ADDRESS@NETWORK
 	Subject string `json:"subject"`
 
 	// Until Left out if it does not end
@@ -804,11 +778,9 @@ type NodeState string
 
 // NodeOrder defines model for NodeOrder.
 type NodeOrder struct {
-	Order NodeOrderOrder `json:"order"`
+	// Order What was decided of a node
+	Order Order `json:"order"`
 }
-
-// NodeOrderOrder defines model for NodeOrder.Order.
-type NodeOrderOrder string
 
 // Nodes defines model for Nodes.
 type Nodes struct {
@@ -823,6 +795,9 @@ type Notice struct {
 
 // NoticeLevel defines model for Notice.Level.
 type NoticeLevel string
+
+// Order What was decided of a node
+type Order string
 
 // Output defines model for Output.
 type Output struct {
@@ -987,6 +962,9 @@ type Problem struct {
 
 	// Until Until when it is
 	Until *time.Time `json:"until,omitempty"`
+
+	// ViolatedPolicies Which quotas are used up (draft-ietf-httpapi-ratelimit-headers)
+	ViolatedPolicies *[]string `json:"violated-policies,omitempty"`
 }
 
 // Program defines model for Program.
@@ -1197,6 +1175,16 @@ type Terms struct {
 
 	// WindowMultiple Network difficulties of shares that a block pays under PPLNS
 	WindowMultiple *int64 `json:"window_multiple,omitempty"`
+}
+
+// WaitingSettlement defines model for WaitingSettlement.
+type WaitingSettlement struct {
+	// Approval Whether it waits for approval
+	Approval bool            `json:"approval"`
+	ID       int64           `json:"id"`
+	Note     string          `json:"note"`
+	State    SettlementState `json:"state"`
+	TotalSat int64           `json:"total_sat"`
 }
 
 // WindowShare The account's part of what the next block pays

@@ -240,15 +240,9 @@ func (v *Views) GetBlock(ctx context.Context, request oas.GetBlockRequestObject)
 		return nil, err
 	}
 	out := v.blockOf(b, v.tip(ctx), names)
-	if v.cfg.Proofs != nil {
-		root, ok, err := v.cfg.Proofs.RootOf(ctx, b.Hash)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			out.Root = &oas.SumRoot{Hash: root.Hash.String(), Weight: fmt.Sprint(root.Weight), CreditSat: root.Credit, Count: root.Count}
-			out.AccountsCount = &root.Count
-		}
+	if root := b.state.Tree; root != nil {
+		out.Root = &oas.SumRoot{Hash: root.Hash.String(), Weight: fmt.Sprint(root.Weight), CreditSat: root.Credit, Count: root.Count}
+		out.AccountsCount = &root.Count
 	}
 	return oas.GetBlock200JSONResponse(out), nil
 }

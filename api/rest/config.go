@@ -102,16 +102,6 @@ type Thresholds interface {
 type Proofs interface {
 	// ProofOf returns the proof as JSON. It fails with shares.ErrUnknown or payouts.ErrNotFound if the block has none.
 	ProofOf(ctx context.Context, block chainhash.Hash, account string) (json.RawMessage, error)
-	// RootOf returns the root of a block's tree; false if it has none yet.
-	RootOf(ctx context.Context, block chainhash.Hash) (SumRoot, bool, error)
-}
-
-// SumRoot is the root of a Merkle-sum tree. Credit is in satoshis.
-type SumRoot struct {
-	Hash   payouts.Digest
-	Weight shares.Weight
-	Credit int64
-	Count  int
 }
 
 // Login is how an address proves itself. A *Problem that it fails with is the answer.

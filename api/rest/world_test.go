@@ -219,10 +219,6 @@ func (w *world) ProofOf(_ context.Context, block chainhash.Hash, account string)
 	return json.RawMessage(fmt.Sprintf(`{"version":1,"block":%q,"account":%q}`, block, account)), w.err()
 }
 
-func (w *world) RootOf(_ context.Context, block chainhash.Hash) (SumRoot, bool, error) {
-	return SumRoot{Hash: payouts.Digest{1}, Weight: 7 * network, Credit: 4_950_000_000, Count: 3}, block == hashOf("block 1"), w.err()
-}
-
 func (w *world) Challenge(_ context.Context, account string) (Challenge, error) {
 	return Challenge{ID: "AAAAAAAAAAAAAAAAAAAAAAAAAA", Message: "log in as " + account, Expires: noon.Add(5 * time.Minute)}, errors.Join(w.ends, w.err())
 }

@@ -18,9 +18,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gbtpool/gbtpool/api"
+	"github.com/gbtpool/gbtpool/api/token"
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/gbt/client"
 	"github.com/gbtpool/gbtpool/internal/app"
+	"github.com/gbtpool/gbtpool/internal/config"
 	"github.com/gbtpool/gbtpool/internal/devnet"
 	"github.com/gbtpool/gbtpool/internal/node"
 	"github.com/gbtpool/gbtpool/internal/redisstore"
@@ -55,7 +57,7 @@ const (
 
 // demoCmd runs a whole pool in this process.
 type demoCmd struct {
-	Listen string `default:"127.0.0.1:9332" help:"Address and port to serve miners on."`
+	Listen string `default:"127.0.0.1:9332" help:"Address and port to serve miners and people on."`
 }
 
 // demoMiner is one of the demo's miners.
@@ -148,6 +150,10 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 	if err != nil {
 		return err
 	}
+	door, err := d.door(log)
+	if err != nil {
+		return err
+	}
 	if err := d.populate(ctx, block); err != nil {
 		return err
 	}
@@ -160,7 +166,7 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 			Redis:   redisstore.Config{Prefix: "demo", Slow: 2 * time.Second},
 			Gateway: "demo", Multiple: demoMultiple, SpoolBytes: 64 << 20,
 		},
-		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(),
+		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(), Door: door,
 		Verdicts: d.verdict, Log: log,
 	})
 	if err == nil {
@@ -170,6 +176,19 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 		return errors.Join(err, d.chain.Close())
 	}
 	return nil
+}
+
+// door says how people are served: as a pool serves them, with keys that go with the demo.
+func (d *demo) door(log *slog.Logger) (*app.Door, error) {
+	tokens, err := openTokens(&config.TokenSettings{
+		Issuer: "gbtpool-demo", Audience: "gbtpool-demo", KeysFile: filepath.Join(d.dir, "token.keys"), MakeKeys: true, Leeway: token.DefaultLeeway,
+	}, log)
+	if err != nil {
+		return nil, err
+	}
+	return &app.Door{
+		Name: "gbtpool demo", Version: version(), Tokens: tokens, Calls: perMinute(6000), Requests: perMinute(1200), BanAfter: 100, BanFor: time.Minute,
+	}, nil
 }
 
 // populate makes a chain whose coins belong to the traffic, so that there is something to mine.
@@ -239,6 +258,7 @@ func (d *demo) welcome(out *screen) {
 	out.printf("  Look     curl -s -u %s.curl:x %s -d '%s'", d.address, url,
 		`{"method":"getblocktemplate","params":[{"rules":["segwit"]}]}`)
 	out.printf("  Join     %s mine %s --user %s.me", os.Args[0], url, d.address)
+	out.printf("  Watch    %s   API %s/api/v1/pool   docs %s/docs", out.paint(bold, url+"/"), url, url)
 	out.printf("  Operate  %s/metrics  /readyz  /healthz", url)
 	names := make([]string, len(d.miners))
 	for i, m := range d.miners {

@@ -24,6 +24,8 @@ type cli struct {
 	Check   checkCmd         `cmd:"" help:"Check what serve needs, once; exit 0 if all is well."`
 	Ledger  ledgerCmd        `cmd:"" help:"Make, audit and read the share ledger."`
 	Payouts payoutsCmd       `cmd:"" help:"Show, plan, sign and send what miners are owed."`
+	Token   tokenCmd         `cmd:"" help:"Make, inspect and revoke the tokens that let people in, and rotate their keys."`
+	Verify  verifyCmd        `cmd:"" help:"Check the proof that a block counts an account, and leaves nothing out of the sum."`
 	Mine    mineCmd          `cmd:"" help:"Mine on this computer's processor, through getblocktemplate."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -38,9 +38,20 @@ func (c *serveCmd) Run(ctx context.Context, out *screen, errs errScreen) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w; set listen to a free address and port", err)
 	}
-	gateway, err := buildGateway(ctx, &c.Pool, listener, filepath.Join(c.DataDir, "declared"), errs.logger(c.LogLevel))
+	open := listeners{mine: listener}
+	if c.AdminListen != "" {
+		if open.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", c.AdminListen); err != nil {
+			return errors.Join(fmt.Errorf("admin_listen: %w; set it to a free address and port, or to nothing", err), listener.Close())
+		}
+	}
+	if c.MetricsListen != "" {
+		if open.metrics, err = new(net.ListenConfig).Listen(ctx, "tcp", c.MetricsListen); err != nil {
+			return errors.Join(fmt.Errorf("metrics_listen: %w; set it to a free address and port, or to nothing", err), open.close())
+		}
+	}
+	gateway, err := buildGateway(ctx, &c.Pool, open, filepath.Join(c.DataDir, "declared"), errs.logger(c.LogLevel))
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, open.close())
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return gateway.Run(ctx) })
@@ -56,12 +67,29 @@ func (c *serveCmd) Run(ctx context.Context, out *screen, errs errScreen) error {
 	return g.Wait()
 }
 
+// listeners are where a gateway is reached; all but the first may be nil.
+type listeners struct{ mine, admin, metrics net.Listener }
+
+func (l listeners) close() error {
+	var err error
+	for _, listener := range []net.Listener{l.mine, l.admin, l.metrics} {
+		if listener != nil {
+			err = errors.Join(err, listener.Close())
+		}
+	}
+	return err
+}
+
 // showServing prints the checklist and where things are.
 func showServing(ctx context.Context, out *screen, gateway *app.App) {
 	out.printf("%s", version())
 	showChecklist(out, gateway.Checklist(ctx))
 	out.printf("  Mine     %s   user: <address>.<worker>   password: x (or d=1024)", out.paint(bold, gateway.URL()))
-	out.printf("  Operate  %s/metrics  /readyz  /healthz", gateway.URL())
+	out.printf("  Look     %s   API /api/v1 (docs /docs, contract /openapi.yaml)", out.paint(bold, gateway.URL()+"/"))
+	out.printf("  Operate  %s/metrics  /readyz  /healthz", gateway.MetricsURL())
+	if admin := gateway.AdminURL(); admin != "" {
+		out.printf("  Admin    %s/admin/v1   with a token: gbtpool token create --scope admin --name you", admin)
+	}
 }
 
 // checkCmd prints the checklist once.
@@ -78,7 +106,7 @@ func (c *checkCmd) Run(ctx context.Context, out *screen) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	gateway, err := buildGateway(ctx, &c.Pool, listener, "", slog.New(slog.DiscardHandler))
+	gateway, err := buildGateway(ctx, &c.Pool, listeners{mine: listener}, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -103,7 +131,7 @@ func (c *checkCmd) Run(ctx context.Context, out *screen) error {
 
 // buildGateway makes a gateway of a configuration. dir is where it keeps declared work; without one
 // it keeps none over a restart, and its spool and name are for the moment.
-func buildGateway(ctx context.Context, pool *config.Pool, listener net.Listener, dir string, log *slog.Logger) (*app.App, error) {
+func buildGateway(ctx context.Context, pool *config.Pool, open listeners, dir string, log *slog.Logger) (*app.App, error) {
 	settings, err := pool.Validate()
 	if err != nil {
 		return nil, err
@@ -115,6 +143,10 @@ func buildGateway(ctx context.Context, pool *config.Pool, listener net.Listener,
 	if err != nil {
 		return nil, err
 	}
+	door, err := doorOf(pool, &settings, open, log)
+	if err != nil {
+		return nil, err
+	}
 	limits := api.DefaultLimits()
 	limits.Connections, limits.PerClient = pool.MaxConns, pool.MaxConnsAddr
 	cfg := app.Config{
@@ -122,7 +154,7 @@ func buildGateway(ctx context.Context, pool *config.Pool, listener net.Listener,
 		WorkKey: settings.WorkKey, Share: settings.Share, Easiest: settings.Easiest, Hardest: settings.Hardest,
 		Expires: pool.WorkExpires, Grace: pool.StaleGrace, Choice: choice(pool, &settings.Choice, dir), WorkerSeries: pool.WorkerMetrics,
 		Ledger: ledger, SharesPerMinute: pool.SharesPerMinute,
-		Listener: listener, KeepAlive: pool.KeepAlive, Limits: limits, Log: log,
+		Listener: open.mine, KeepAlive: pool.KeepAlive, Limits: limits, Door: door, Log: log,
 		Watch: node.SetConfig{
 			Chain: pool.Chain, WatchEvery: pool.NodePoll, CallTimeout: pool.NodeTimeout, LostAfter: pool.NodeLost,
 			Hints: make(map[string]<-chan node.Hint),

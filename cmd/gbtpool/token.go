@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -31,9 +30,8 @@ type tokenCmd struct {
 
 // tokenFlags say which tokens there are.
 type tokenFlags struct {
-	Config        kong.ConfigFlag `short:"c" placeholder:"FILE" help:"YAML file, as for serve."`
-	config.Pool   `embed:"" group:"config"`
-	config.Tokens `embed:"" group:"config"`
+	Config      kong.ConfigFlag `short:"c" placeholder:"FILE" help:"YAML file, as for serve."`
+	config.Pool `embed:"" group:"config"`
 
 	// kept is where revocations are; nil for Redis.
 	kept revoker
@@ -61,48 +59,34 @@ func (f *tokenFlags) revocations(ctx context.Context, do func(revoker) error) er
 	})
 }
 
-// keys opens the pool's own keys. The default file is made when it is missing.
+// keys opens the pool's own keys.
 func (f *tokenFlags) keys() (config.TokenSettings, *token.File, error) {
-	s, err := f.Settings(f.DataDir)
+	s, err := f.Tokens.Settings(f.DataDir)
 	if err != nil {
 		return s, nil, err
 	}
-	if s.MakeKeys {
-		if err := token.MakeFile(s.KeysFile, token.EdDSA, time.Now()); err != nil && !errors.Is(err, fs.ErrExist) {
-			return s, nil, err
-		}
-	}
-	file, err := token.OpenFile(token.FileConfig{Path: s.KeysFile, Log: slog.New(slog.DiscardHandler)})
+	file, err := openKeys(&s, slog.New(slog.DiscardHandler))
 	return s, file, err
 }
 
 // verifier returns what verifies tokens as a gateway does. Keys of a URL are fetched once.
 func (f *tokenFlags) verifier(ctx context.Context, revocations token.Revocations) (*token.Verifier, error) {
-	s, own, err := f.keys()
+	s, err := f.Tokens.Settings(f.DataDir)
 	if err != nil {
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	issuers := []token.Issuer{{Name: s.Issuer, Keys: own}}
-	switch {
-	case s.JWKSFile != "":
-		file, err := token.OpenFile(token.FileConfig{Path: s.JWKSFile, Log: log})
-		if err != nil {
+	t, err := openTokens(&s, log)
+	if err != nil {
+		return nil, err
+	}
+	for _, issuer := range t.Issuers[1:] {
+		if err := issuer.Keys.Learn(ctx); err != nil {
 			return nil, fmt.Errorf("token_jwks: %w", err)
 		}
-		issuers = append(issuers, token.Issuer{Name: s.JWKSIssuer, Keys: file})
-	case s.JWKSURL != "":
-		remote, err := token.NewRemote(token.RemoteConfig{URL: s.JWKSURL, Now: time.Now, Log: log})
-		if err != nil {
-			return nil, fmt.Errorf("token_jwks: %w", err)
-		}
-		if err := remote.Learn(ctx); err != nil {
-			return nil, fmt.Errorf("token_jwks: %w", err)
-		}
-		issuers = append(issuers, token.Issuer{Name: s.JWKSIssuer, Keys: remote})
 	}
 	return token.NewVerifier(token.Config{
-		Issuers: issuers, Audience: s.Audience, Leeway: s.Leeway, Revocations: revocations, Now: time.Now, Log: log,
+		Issuers: t.Issuers, Audience: s.Audience, Leeway: s.Leeway, Revocations: revocations, Now: time.Now, Log: log,
 	})
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 // revocationsOf returns the revocations that a ledger's Redis keeps.
-func revocationsOf(*redisstore.Ledger) (revoker, error) {
-	return nil, errors.New("this build keeps no revocations in Redis")
+func revocationsOf(l *redisstore.Ledger) (revoker, error) {
+	return redisstore.NewRevocations(redisstore.RevocationsConfig{Ledger: l})
 }
 
 // tokenKeysCmd shows keys.

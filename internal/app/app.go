@@ -66,6 +66,9 @@ type Config struct {
 	// Payouts is how blocks are divided and accounts are paid. Without scripts of the pool, nothing is.
 	Payouts Payouts
 
+	// Door is how people and their programs are served; without it they are not.
+	Door *Door
+
 	// Listener is where miners are served. Required.
 	Listener net.Listener
 	// KeepAlive and Limits are the door's; see api.Config.
@@ -111,7 +114,9 @@ type App struct {
 	// lister says whom coinbases pay; nil if it is the pool alone. cashier is nil if no money is moved here.
 	lister  *payouts.Lister
 	cashier *Cashier
-	door    *api.Server
+	// front is what people are served with; nil if they are not.
+	front *door
+	door  *api.Server
 }
 
 // desk is what the door needs to give out work.
@@ -255,13 +260,27 @@ func (a *App) buildDoor() error {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	a.door, err = api.New(api.Config{
-		Desk: desk{a.feed, a.issuer}, Intake: observed{intake, a.vardiff, cfg.Verdicts}, Proposer: judge,
+	open := api.Config{
+		Desk: desk{a.feed, a.issuer}, Intake: observed{intake, a.vardiff, a.heard}, Proposer: judge,
 		BestChain: bestChain{nodes: a.nodes, feed: a.feed, chain: cfg.Watch.Chain},
 		Chain:     cfg.Chain, Ready: a.ready, Registry: registry, WorkerSeries: cfg.WorkerSeries, Log: cfg.Log.With("part", "door"),
 		Listener: cfg.Listener, KeepAlive: cfg.KeepAlive, Limits: cfg.Limits,
-	})
+	}
+	if cfg.Door != nil {
+		if err := a.openFront(&open); err != nil {
+			return err
+		}
+	}
+	a.door, err = api.New(open)
 	return err
+}
+
+// heard passes a verdict on to whoever listens.
+func (a *App) heard(s gbt.Submission, v gbt.Verdict) {
+	a.front.heard(s, v)
+	if a.cfg.Verdicts != nil {
+		a.cfg.Verdicts(s, v)
+	}
 }
 
 // observed tells a listener about each verdict, and what paces the workers about each credited share.
@@ -278,9 +297,7 @@ func (o observed) Submit(ctx context.Context, s gbt.Submission) gbt.Verdict {
 		// What the target was worth, not what the block pays: it is the pace that counts.
 		o.vardiff.Accepted(v.Share.Account.Address, v.Share.Worker, v.Share.Target.Work(), v.Share.Time)
 	}
-	if o.listen != nil {
-		o.listen(s, v)
-	}
+	o.listen(s, v)
 	return v
 }
 
@@ -298,6 +315,11 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	if a.cashier != nil {
 		servers.Go(func() error { return a.cashier.Settler.Run(ctx) })
+	}
+	if a.front != nil {
+		for _, run := range a.front.runs() {
+			servers.Go(func() error { return run(ctx) })
+		}
 	}
 	for _, run := range a.cfg.Beside {
 		carriers.Go(func() error { return run(carry) })
@@ -351,5 +373,26 @@ func (a *App) Template() (*gbt.Template, error) { return a.feed.Current() }
 // Cashier returns what moves money; nil if nothing does here. Its Settler is for Run alone.
 func (a *App) Cashier() *Cashier { return a.cashier }
 
-// URL returns where miners are served.
-func (a *App) URL() string { return "http://" + a.cfg.Listener.Addr().String() }
+// URL returns where miners and people are served.
+func (a *App) URL() string {
+	if a.front.tlsConfig() != nil {
+		return "https://" + a.cfg.Listener.Addr().String()
+	}
+	return "http://" + a.cfg.Listener.Addr().String()
+}
+
+// AdminURL returns where operators are served; empty if nowhere.
+func (a *App) AdminURL() string {
+	if a.cfg.Door == nil || a.cfg.Door.Admin == nil {
+		return ""
+	}
+	return "http://" + a.cfg.Door.Admin.Addr().String()
+}
+
+// MetricsURL returns where Prometheus is served.
+func (a *App) MetricsURL() string {
+	if a.cfg.Door == nil || a.cfg.Door.Metrics == nil {
+		return a.URL()
+	}
+	return "http://" + a.cfg.Door.Metrics.Addr().String()
+}

@@ -85,6 +85,13 @@ func (a *App) payoutsItem(ctx context.Context) Item {
 	return item
 }
 
+// ownAccounts lists the pool's own accounts that operators look at.
+func ownAccounts() []payouts.Account {
+	return []payouts.Account{
+		payouts.InFlight, payouts.Paid, payouts.TxFees, payouts.Fee, payouts.Pool, payouts.Carry, payouts.Reserve, payouts.Rewards, payouts.Outside,
+	}
+}
+
 // payoutsCollector tells Prometheus what is in the pool's books.
 type payoutsCollector struct {
 	cashier                        *Cashier
@@ -112,9 +119,7 @@ func (c *payoutsCollector) Describe(out chan<- *prometheus.Desc) {
 func (c *payoutsCollector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWait)
 	defer cancel()
-	for _, a := range []payouts.Account{
-		payouts.InFlight, payouts.Paid, payouts.TxFees, payouts.Fee, payouts.Pool, payouts.Carry, payouts.Reserve, payouts.Rewards, payouts.Outside,
-	} {
+	for _, a := range ownAccounts() {
 		if amount, err := c.cashier.Store.Balance(ctx, a); err == nil {
 			out <- prometheus.MustNewConstMetric(c.sats, prometheus.GaugeValue, float64(amount), string(a))
 		}

@@ -36,6 +36,8 @@ type Pool struct {
 	SpoolBytes        int64         `default:"1073741824" help:"How many bytes of shares may wait there; found blocks may take a mebibyte more."`
 
 	Payouts `embed:""`
+	Door    `embed:""`
+	Tokens  `embed:""`
 
 	Listen       string        `default:"127.0.0.1:9332" help:"Address and port to serve miners on."`
 	KeepAlive    time.Duration `default:"30s" help:"Interval of the bytes that keep idle proxies from cutting long polls; 0 for none."`
@@ -84,6 +86,8 @@ type Settings struct {
 	Choice Choice
 	// Payouts is how blocks are divided and accounts are paid.
 	Payouts PayoutSettings
+	// Tokens is which tokens let people in.
+	Tokens TokenSettings
 	// RedisPassword is what redis_password_file holds.
 	RedisPassword string
 }
@@ -121,6 +125,10 @@ func (p *Pool) Validate() (Settings, error) {
 	faults = append(faults, p.setLedger(&s)...)
 	faults = append(faults, p.setChoice(&s.Choice)...)
 	faults = append(faults, p.setPayouts(&s.Payouts, s.Chain)...)
+	faults = append(faults, p.setDoor()...)
+	if s.Tokens, err = p.Tokens.Settings(p.DataDir); err != nil {
+		faults = append(faults, err)
+	}
 	for setting, d := range map[string]time.Duration{
 		"work_expires": p.WorkExpires, "node_timeout": p.NodeTimeout, "node_poll": p.NodePoll, "node_lost": p.NodeLost,
 	} {

@@ -16,27 +16,6 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
-// Defines values for AdminNodesNodesOrder.
-const (
-	AdminNodesNodesOrderDrain  AdminNodesNodesOrder = "drain"
-	AdminNodesNodesOrderNone   AdminNodesNodesOrder = "none"
-	AdminNodesNodesOrderPrefer AdminNodesNodesOrder = "prefer"
-)
-
-// Valid indicates whether the value is a known member of the AdminNodesNodesOrder enum.
-func (e AdminNodesNodesOrder) Valid() bool {
-	switch e {
-	case AdminNodesNodesOrderDrain:
-		return true
-	case AdminNodesNodesOrderNone:
-		return true
-	case AdminNodesNodesOrderPrefer:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for NodeState.
 const (
 	Down        NodeState = "down"
@@ -73,21 +52,21 @@ func (e NodeState) Valid() bool {
 	}
 }
 
-// Defines values for NodeOrderOrder.
+// Defines values for Order.
 const (
-	NodeOrderOrderDrain  NodeOrderOrder = "drain"
-	NodeOrderOrderNone   NodeOrderOrder = "none"
-	NodeOrderOrderPrefer NodeOrderOrder = "prefer"
+	Drain  Order = "drain"
+	None   Order = "none"
+	Prefer Order = "prefer"
 )
 
-// Valid indicates whether the value is a known member of the NodeOrderOrder enum.
-func (e NodeOrderOrder) Valid() bool {
+// Valid indicates whether the value is a known member of the Order enum.
+func (e Order) Valid() bool {
 	switch e {
-	case NodeOrderOrderDrain:
+	case Drain:
 		return true
-	case NodeOrderOrderNone:
+	case None:
 		return true
-	case NodeOrderOrderPrefer:
+	case Prefer:
 		return true
 	default:
 		return false
@@ -147,18 +126,20 @@ type ActPage struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// AdminNodes defines model for AdminNodes.
-type AdminNodes struct {
-	Nodes []struct {
-		LastError   *string              `json:"last_error,omitempty"`
-		LastErrorAt *time.Time           `json:"last_error_at,omitempty"`
-		Node        Node                 `json:"node"`
-		Order       AdminNodesNodesOrder `json:"order"`
-	} `json:"nodes"`
+// AdminNode defines model for AdminNode.
+type AdminNode struct {
+	LastError   *string    `json:"last_error,omitempty"`
+	LastErrorAt *time.Time `json:"last_error_at,omitempty"`
+	Node        Node       `json:"node"`
+
+	// Order What was decided of a node
+	Order Order `json:"order"`
 }
 
-// AdminNodesNodesOrder defines model for AdminNodes.Nodes.Order.
-type AdminNodesNodesOrder string
+// AdminNodes defines model for AdminNodes.
+type AdminNodes struct {
+	Nodes []AdminNode `json:"nodes"`
+}
 
 // AdminPayouts defines model for AdminPayouts.
 type AdminPayouts struct {
@@ -167,15 +148,8 @@ type AdminPayouts struct {
 	Paused      bool             `json:"paused"`
 
 	// Trouble What keeps payouts from going on; empty if nothing
-	Trouble string `json:"trouble"`
-	Waiting []struct {
-		// Approval Whether it waits for approval
-		Approval bool            `json:"approval"`
-		ID       int64           `json:"id"`
-		Note     string          `json:"note"`
-		State    SettlementState `json:"state"`
-		TotalSat int64           `json:"total_sat"`
-	} `json:"waiting"`
+	Trouble string              `json:"trouble"`
+	Waiting []WaitingSettlement `json:"waiting"`
 }
 
 // Ban defines model for Ban.
@@ -184,7 +158,7 @@ type Ban struct {
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
 
-	// Subject An account's address or a network in CIDR notation
+	// Subject An account's address, a network in CIDR notation, or ADDRESS@NETWORK
 	Subject string `json:"subject"`
 
 	// Until Left out if it does not end
@@ -249,11 +223,12 @@ type NodeState string
 
 // NodeOrder defines model for NodeOrder.
 type NodeOrder struct {
-	Order NodeOrderOrder `json:"order"`
+	// Order What was decided of a node
+	Order Order `json:"order"`
 }
 
-// NodeOrderOrder defines model for NodeOrder.Order.
-type NodeOrderOrder string
+// Order What was decided of a node
+type Order string
 
 // PauseOrder defines model for PauseOrder.
 type PauseOrder struct {
@@ -278,10 +253,23 @@ type Problem struct {
 
 	// Until Until when it is
 	Until *time.Time `json:"until,omitempty"`
+
+	// ViolatedPolicies Which quotas are used up (draft-ietf-httpapi-ratelimit-headers)
+	ViolatedPolicies *[]string `json:"violated-policies,omitempty"`
 }
 
 // SettlementState defines model for SettlementState.
 type SettlementState string
+
+// WaitingSettlement defines model for WaitingSettlement.
+type WaitingSettlement struct {
+	// Approval Whether it waits for approval
+	Approval bool            `json:"approval"`
+	ID       int64           `json:"id"`
+	Note     string          `json:"note"`
+	State    SettlementState `json:"state"`
+	TotalSat int64           `json:"total_sat"`
+}
 
 // Cursor defines model for Cursor.
 type Cursor = string

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/gbtpool/gbtpool/api/guard"
+	"github.com/gbtpool/gbtpool/api/rest"
+)
+
+// People is how people and their programs are served beside miners: the dashboard, /api/v1 and the routes in the
+// shape of other pools. All but Limiter is required.
+type People struct {
+	Views *rest.Views
+	Pages Pages
+	// Events tells what happens (GET /api/v1/events).
+	Events http.Handler
+	Bans   *guard.Bans
+	// Limiter and Rate bound the requests of each client; without a Limiter nothing does.
+	Limiter guard.Limiter
+	Rate    guard.Rate
+	// HSTS is for how long browsers that came over TLS are to come back over TLS only; 0 does not say.
+	HSTS time.Duration
+	// Private has figures be told to tokens with the scope stats:read alone, and the dashboard be closed.
+	Private bool
+}
+
+// Pages is the dashboard.
+type Pages interface {
+	// Mount adds its routes.
+	Mount(r chi.Router)
+	// NotFound answers what there is no page for.
+	NotFound(w http.ResponseWriter, r *http.Request)
+}
+
+// The paths that matter beyond their routes.
+const (
+	pathEvents  = "/api/v1/events"
+	pathHealth  = "/healthz"
+	pathReady   = "/readyz"
+	pathMetrics = "/metrics"
+)
+
+// openPaths are what pages of other sites may read, but for what is an account's own.
+func openPaths() guard.CORSConfig {
+	return guard.CORSConfig{
+		Open:   []string{"/api/", "/users/", "/pool/", "/openapi.yaml"},
+		Closed: []string{"/api/v1/login", "/api/v1/login/"},
+	}
+}
+
+// people adds to a router what goes before all routes, and returns what adds the routes of People.
+func (s *Server) people(r chi.Router) (func(chi.Router), error) {
+	p := s.cfg.People
+	headers, err := guard.Headers(guard.HeadersConfig{Proxies: s.cfg.Proxies, HSTS: p.HSTS})
+	if err != nil {
+		return nil, err
+	}
+	validate, err := rest.Validator()
+	if err != nil {
+		return nil, err
+	}
+	allowed, err := s.allowed(p.Private)
+	if err != nil {
+		return nil, err
+	}
+	var around chi.Middlewares
+	if p.Limiter != nil {
+		// Outside of what reads tokens, so that nobody tries tokens out faster than that.
+		quota, err := guard.Quota(guard.QuotaConfig{
+			Limiter: p.Limiter, Name: "address", Rate: p.Rate, Key: guard.ByAddress,
+			Advice: "ask less often, use If-None-Match, or listen to " + pathEvents,
+		})
+		if err != nil {
+			return nil, err
+		}
+		around = append(around, quota)
+	}
+	around = append(around, p.Bans.Shut(nil), s.authenticate)
+	// Before routing: the preflights of browsers match no route.
+	r.Use(forPeople(headers), forPeople(guard.CORS(openPaths())))
+	return func(r chi.Router) {
+		r.NotFound(around.HandlerFunc(s.notFound).ServeHTTP)
+		r.Group(func(r chi.Router) {
+			r.Use(around...)
+			p.Views.Mount(r, allowed, validate)
+			p.Views.MountCompat(r, allowed, validate)
+			r.With(allowed, validate).Method(http.MethodGet, pathEvents, p.Events)
+			r.With(allowed).Get(pathCurrentTemplate, s.serveCurrentTemplate)
+			r.With(allowed).Head(pathCurrentTemplate, s.serveCurrentTemplate)
+			r.With(allowed).Group(p.Pages.Mount)
+		})
+	}, nil
+}
+
+// forPeople has a middleware leave answers to miners and to what watches the process as they are.
+func forPeople(around func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		strict := around(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/" && r.Method == http.MethodPost, r.URL.Path == pathHealth, r.URL.Path == pathReady, r.URL.Path == pathMetrics:
+				next.ServeHTTP(w, r)
+			default:
+				strict.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// notFound answers what there is no route for: in JSON below /api, else with a page.
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		writeProblem(w, http.StatusNotFound, "there is nothing at this path: see /openapi.yaml")
+		return
+	}
+	s.cfg.People.Pages.NotFound(w, r)
+}

@@ -1,0 +1,223 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/gbtpool/gbtpool/api/guard"
+	"github.com/gbtpool/gbtpool/api/login"
+	"github.com/gbtpool/gbtpool/api/rest"
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/internal/node"
+	"github.com/gbtpool/gbtpool/internal/redisstore"
+	"github.com/gbtpool/gbtpool/payouts"
+	"github.com/gbtpool/gbtpool/shares"
+)
+
+// views builds what /api/v1 answers from, and what works the forecasts out.
+func (a *App) views(d *door) (*rest.Views, error) {
+	ledger := a.books.ledger
+	journal, err := redisstore.NewJournal(redisstore.JournalConfig{Ledger: ledger})
+	if err != nil {
+		return nil, err
+	}
+	profiles, err := redisstore.NewProfiles(redisstore.ProfilesConfig{Ledger: ledger})
+	if err != nil {
+		return nil, err
+	}
+	crowd, err := redisstore.NewPresence(redisstore.PresenceConfig{Ledger: ledger})
+	if err != nil {
+		return nil, err
+	}
+	series, err := redisstore.NewSeries(redisstore.SeriesConfig{Ledger: ledger})
+	if err != nil {
+		return nil, err
+	}
+	d.forecast, err = payouts.NewForecaster(payouts.ForecasterConfig{
+		Ledger: ledger, Journal: journal, Terms: a.cfg.Payouts.Terms, Unit: a.books.unit, Params: a.cfg.Chain, Template: a.feed.Current,
+		Every: forecastEvery, Now: time.Now, Log: a.cfg.Log.With("part", "forecast"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	cfg := rest.Config{
+		About: a.about(d), Template: a.feed.Current, Figures: ledger, Books: ledger, Journal: journal, Forecasts: d.forecast,
+		Nodes: a.nodeStatus, Chain: views{a}, Profiles: profiles, Histories: ledger, Presence: crowd, Series: series,
+		Banned: d.banned, Caller: caller, ShareTarget: a.shareTarget, Notices: a.notices, Now: time.Now, Log: a.cfg.Log.With("part", "views"),
+	}
+	if a.cashier != nil {
+		cfg.Thresholds, cfg.Proofs = a.cashier.Operator, proofs{a.cashier.Proofs}
+	}
+	desk, err := a.challenges(d)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Login = logins{desk}
+	return rest.New(cfg)
+}
+
+// about returns what does not change while the program runs.
+func (a *App) about(d *door) rest.About {
+	p := &a.cfg.Payouts
+	about := rest.About{
+		Name: d.cfg.Name, Version: d.cfg.Version, MineURL: d.cfg.URL, Chain: a.cfg.Watch.Chain, Params: a.cfg.Chain, Unit: a.books.unit,
+		Started: time.Now(), Terms: p.Terms, Policy: p.Policy, Schedule: p.Schedule, Maturity: p.Maturity,
+	}
+	if p.Coinbase != nil {
+		about.CoinbaseMinimum = p.Coinbase.Minimum
+	}
+	return about
+}
+
+// views tells the views of the best chain.
+type views struct{ *App }
+
+// Info implements rest.Chain.
+func (v views) Info(ctx context.Context) (rest.ChainInfo, error) {
+	info, err := bestChain{nodes: v.nodes, feed: v.feed, chain: v.cfg.Watch.Chain}.MiningInfo(ctx)
+	if err != nil {
+		return rest.ChainInfo{}, err
+	}
+	out := rest.ChainInfo{Height: info.Height, Bits: info.Bits, HashRate: info.NetworkHashPS, Mempool: info.PooledTx, Warnings: info.Warnings}
+	for _, st := range v.nodes.Status() {
+		if st.Leading {
+			out.Best = st.Best
+		}
+	}
+	return out, nil
+}
+
+// Block implements rest.Chain.
+func (v views) Block(ctx context.Context, hash chainhash.Hash) (*wire.MsgBlock, error) {
+	return v.nodes.Block(ctx, hash)
+}
+
+// nodeStatus returns the nodes as the views want them.
+func (a *App) nodeStatus() []rest.NodeStatus {
+	all := a.nodes.Status()
+	out := make([]rest.NodeStatus, len(all))
+	for i := range all {
+		out[i] = viewOf(&all[i])
+	}
+	return out
+}
+
+func viewOf(st *node.Status) rest.NodeStatus {
+	n := rest.NodeStatus{
+		Name: st.Name, State: string(st.State), Reason: st.Reason, Version: st.Info.Version, Leading: st.Leading, Height: st.Height, Best: st.Best,
+		TipSeen:    rest.TipSeen{LongPoll: st.TipSeen.LongPoll, ZMQ: st.TipSeen.ZMQ, Watchdog: st.TipSeen.Watchdog},
+		TemplateAt: st.TemplateAt, Ready: st.Ready, LastSeen: st.LastSeen,
+		Accepted: st.Blocks.Accepted, Refused: st.Blocks.Refused, Undelivered: st.Blocks.Undelivered, Pending: st.Blocks.Pending,
+	}
+	if st.Info.InitialDownload {
+		n.Progress = &st.Info.Progress
+	}
+	return n
+}
+
+// shareTarget returns the share target that an account's work has by default.
+func (a *App) shareTarget(account string) gbt.Target {
+	if a.vardiff != nil {
+		return a.vardiff.Issued(account, "")
+	}
+	return a.cfg.Share
+}
+
+// banned implements rest.Config.Banned.
+func (d *door) banned(account string) (shares.Ban, bool) { return d.bans.Banned(netip.Addr{}, account) }
+
+// notices says what people should know before they believe the figures.
+func (a *App) notices(ctx context.Context) []rest.Notice {
+	var out []rest.Notice
+	if a.books.embedded != nil {
+		out = append(out, rest.Notice{Level: rest.Info, Text: "This pool keeps its ledger in memory, to try out: all is lost when it stops."})
+	}
+	if status := a.books.keeper.Status(); status.Lost != nil {
+		out = append(out, rest.Notice{Level: rest.Alarm, Text: "The ledger had lost shares, which are being recorded again. Payouts wait for an operator."})
+	}
+	if a.cashier == nil {
+		return out
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if trouble, err := a.cashier.trouble(ctx); err == nil && trouble != "" {
+		out = append(out, rest.Notice{Level: rest.Warning, Text: strings.ToUpper(trouble[:1]) + trouble[1:]})
+	}
+	return out
+}
+
+// proofs tells the views what blocks count.
+type proofs struct{ *payouts.Proofs }
+
+// ProofOf implements rest.Proofs.
+func (p proofs) ProofOf(ctx context.Context, block chainhash.Hash, account string) (json.RawMessage, error) {
+	proof, err := p.Of(ctx, block, account)
+	switch {
+	case errors.Is(err, payouts.ErrNoTree):
+		return nil, &rest.Problem{Status: http.StatusNotFound, Detail: "nothing is published of this block: it is not credited yet, or it was before proofs were made, or under a scheme that pays for shares alone", Cause: err}
+	case errors.Is(err, payouts.ErrTreeLost):
+		return nil, &rest.Problem{Status: http.StatusGone, Detail: "what the proof would be made of is lost", Cause: err}
+	case err != nil:
+		return nil, err
+	}
+	raw, err := json.Marshal(proof)
+	if err != nil {
+		return nil, fmt.Errorf("proof: %w", err)
+	}
+	return raw, nil
+}
+
+// logins is a login.Desk as the views want it.
+type logins struct{ *login.Desk }
+
+// Challenge implements rest.Login.
+func (l logins) Challenge(ctx context.Context, account string) (rest.Challenge, error) {
+	c, err := l.Desk.Challenge(ctx, account)
+	return rest.Challenge{ID: c.ID, Message: c.Message, Expires: c.Expires}, loginProblem(err)
+}
+
+// Answer implements rest.Login.
+func (l logins) Answer(ctx context.Context, challenge, signature string) (rest.Token, error) {
+	raw, claims, err := l.Desk.Answer(ctx, challenge, signature)
+	if err != nil {
+		return rest.Token{}, loginProblem(err)
+	}
+	names := make([]string, 0, len(claims.Scopes()))
+	for _, s := range claims.Scopes() {
+		names = append(names, string(s))
+	}
+	return rest.Token{Token: raw, Account: claims.Account, Scope: strings.Join(names, " "), Expires: claims.Expires}, nil
+}
+
+// loginProblem says what an error of logging in means to clients.
+func loginProblem(err error) error {
+	status := 0
+	switch {
+	case errors.Is(err, login.ErrAddress):
+		status = http.StatusBadRequest
+	case errors.Is(err, login.ErrChallenge):
+		status = http.StatusGone
+	case errors.Is(err, login.ErrSignature):
+		status = http.StatusForbidden
+	default:
+		return err
+	}
+	return &rest.Problem{Status: status, Detail: err.Error(), Cause: err}
+}
+
+// writeProblem implements events.Config.Problem.
+func writeProblem(w http.ResponseWriter, status int, detail string) {
+	rest.WriteProblem(w, &rest.Problem{Status: status, Detail: detail})
+}
+
+// clientKey implements events.Config.Client: by what networks a client's streams are counted.
+func clientKey(r *http.Request) string { return guard.ByAddress(r) }
