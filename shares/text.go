@@ -8,8 +8,17 @@ import (
 	"unicode/utf8"
 )
 
-// ErrMalformed says that a value is not as its type wants it. The text says what to change.
-var ErrMalformed = errors.New("malformed")
+// Errors of what is kept beside the ledger.
+var (
+	// ErrMalformed says that a value is not as its type wants it. The text says what to change.
+	ErrMalformed = errors.New("malformed")
+	// ErrTaken says that an id stands for something else already.
+	ErrTaken = errors.New("the id is taken")
+	// ErrFull says that no more of a kind are kept.
+	ErrFull = errors.New("there are too many already")
+	// ErrTampered says that acts are not as they were written.
+	ErrTampered = errors.New("the acts were tampered with")
+)
 
 // MaxAccount bounds the text of an account, in bytes: the longest address has 90 characters (BIP 173).
 const MaxAccount = 128

@@ -23,9 +23,6 @@ const (
 	actsAtATime = 1000
 )
 
-// ErrTampered says that the acts are not as they were written.
-var ErrTampered = errors.New("the acts were tampered with")
-
 // ActsConfig configures Acts. All is required.
 type ActsConfig struct {
 	// Ledger is beside which the acts lie.
@@ -117,7 +114,7 @@ func (a *Acts) Acts(ctx context.Context, before uint64, limit int) ([]shares.Act
 	return out, err
 }
 
-// Verify reads all acts and fails with ErrTampered if one is not as it was written.
+// Verify reads all acts and fails with shares.ErrTampered if one is not as it was written.
 func (a *Acts) Verify(ctx context.Context) error {
 	// What is appended meanwhile is behind this head.
 	head, err := a.head(ctx)
@@ -132,20 +129,20 @@ func (a *Acts) Verify(ctx context.Context) error {
 		}
 		for i, act := range acts {
 			if act.Seq != first+uint64(i) || act.Previous != hash {
-				return fmt.Errorf("%w: act %d does not follow the one before it", ErrTampered, first+uint64(i))
+				return fmt.Errorf("%w: act %d does not follow the one before it", shares.ErrTampered, first+uint64(i))
 			}
 			hash = act.Hash
 		}
 	}
 	if hash != head.hash {
-		return fmt.Errorf("%w: act %d is not the one that was the newest", ErrTampered, head.seq)
+		return fmt.Errorf("%w: act %d is not the one that was the newest", shares.ErrTampered, head.seq)
 	}
 	many, err := a.redis.LLen(ctx, a.keys.pool("acts")).Result()
 	if err != nil {
 		return fmt.Errorf("acts: %w", translate(err))
 	}
 	if uint64(many) < head.seq {
-		return fmt.Errorf("%w: there are %d of %d acts", ErrTampered, many, head.seq)
+		return fmt.Errorf("%w: there are %d of %d acts", shares.ErrTampered, many, head.seq)
 	}
 	return nil
 }
@@ -157,13 +154,13 @@ func (a *Acts) read(ctx context.Context, first, many uint64) ([]shares.Act, erro
 		return nil, fmt.Errorf("acts: %w", translate(err))
 	}
 	if uint64(len(list)) != many {
-		return nil, fmt.Errorf("%w: of acts %d to %d there are %d", ErrTampered, first, first+many-1, len(list))
+		return nil, fmt.Errorf("%w: of acts %d to %d there are %d", shares.ErrTampered, first, first+many-1, len(list))
 	}
 	out := make([]shares.Act, len(list))
 	for i, text := range list {
 		var kept actText
 		if err := json.Unmarshal([]byte(text), &kept); err != nil {
-			return nil, fmt.Errorf("%w: act %d: %w", ErrTampered, first+uint64(i), err)
+			return nil, fmt.Errorf("%w: act %d: %w", shares.ErrTampered, first+uint64(i), err)
 		}
 		out[i] = shares.Act{
 			Seq: kept.Seq, Time: time.UnixMilli(kept.Time).UTC(), By: kept.By, From: kept.From, What: kept.What, Subject: kept.Subject,

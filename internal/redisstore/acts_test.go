@@ -82,7 +82,7 @@ func TestActsFindTampering(t *testing.T) {
 			if err := harm(ctx, a, texts); err != nil {
 				t.Fatal(err)
 			}
-			if err := a.Verify(ctx); !errors.Is(err, ErrTampered) {
+			if err := a.Verify(ctx); !errors.Is(err, shares.ErrTampered) {
 				t.Errorf("error %v, want ErrTampered", err)
 			}
 		})

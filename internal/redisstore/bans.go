@@ -17,9 +17,6 @@ import (
 // maxBans is the most bans in force at a time: every gateway has all of them at hand.
 const maxBans = 10_000
 
-// ErrFull says that no more of a kind are kept.
-var ErrFull = errors.New("there are too many already")
-
 // BansConfig configures Bans. All is required.
 type BansConfig struct {
 	// Ledger is beside which the bans lie.
@@ -47,7 +44,7 @@ type banText struct {
 // Ban puts a ban in force. It makes no ban shorter: one that ends no later than the subject's present one changes
 // nothing, and one that ends later replaces its reason and who decided it, but not its beginning. Who wants a ban
 // shorter lifts it first, so that no rule of the program does so behind an operator's back. One that is over already
-// changes nothing. It is as durable as shares are. Errors: shares.ErrMalformed, ErrFull.
+// changes nothing. It is as durable as shares are. Errors: shares.ErrMalformed, shares.ErrFull.
 func (b *Bans) Ban(ctx context.Context, ban shares.Ban) error {
 	if err := ban.Check(); err != nil {
 		return err
@@ -67,7 +64,7 @@ func (b *Bans) Ban(ctx context.Context, ban shares.Ban) error {
 	case !ok:
 		return fmt.Errorf("ban of %s: %v: %w", ban.Subject, v, errReply)
 	case n < 0:
-		return fmt.Errorf("ban of %s: %w", ban.Subject, ErrFull)
+		return fmt.Errorf("ban of %s: %w", ban.Subject, shares.ErrFull)
 	}
 	return nil
 }

@@ -14,9 +14,6 @@ import (
 // maxChallenge bounds the text of a challenge, in bytes.
 const maxChallenge = 4096
 
-// ErrTaken says that an id is somebody else's already.
-var ErrTaken = errors.New("the id is taken")
-
 // ChallengesConfig configures Challenges. All is required.
 type ChallengesConfig struct {
 	// Ledger is beside which the challenges lie.
@@ -36,7 +33,7 @@ func NewChallenges(cfg ChallengesConfig) (*Challenges, error) {
 	return &Challenges{cfg.Ledger}, nil
 }
 
-// Put keeps a text under an id for a time. An id that holds another text is ErrTaken; one that holds the same text is
+// Put keeps a text under an id for a time. An id that holds another text is shares.ErrTaken; one that holds the same text is
 // of a call whose answer was lost, and left as it is. Ids and texts that are too long are shares.ErrMalformed.
 func (c *Challenges) Put(ctx context.Context, id, text string, ttl time.Duration) error {
 	if err := checkName("the id of a challenge", id); err != nil {
@@ -53,7 +50,7 @@ func (c *Challenges) Put(ctx context.Context, id, text string, ttl time.Duration
 	case err != nil:
 		return fmt.Errorf("challenge: %w", err)
 	case !put:
-		return fmt.Errorf("challenge: %w", ErrTaken)
+		return fmt.Errorf("challenge: %w", shares.ErrTaken)
 	}
 	return nil
 }
@@ -64,7 +61,7 @@ func (c *Challenges) Take(ctx context.Context, id string) (text string, ok bool,
 	if _, err := c.opened(); err != nil {
 		return "", false, err
 	}
-	if checkName("the id of a challenge", id) != nil {
+	if len(id) > maxName {
 		return "", false, nil // nothing can have been put there
 	}
 	text, err = c.redis.GetDel(ctx, c.challenge(id)).Result()

@@ -148,7 +148,7 @@ func TestBansAreFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := shares.Ban{Subject: "alice", Since: time.UnixMilli(6), Until: ends, By: "a test"}
-	if err := d.Ban(ctx, one); !errors.Is(err, ErrFull) {
+	if err := d.Ban(ctx, one); !errors.Is(err, shares.ErrFull) {
 		t.Errorf("one more: error %v, want ErrFull", err)
 	}
 	one.Subject, one.Until = "account7", ends.Add(time.Hour)

@@ -164,10 +164,10 @@ func (l *Ledger) tallies(ctx context.Context, names []string) ([]*tallied, error
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	out := make([]*tallied, len(names))
-	for i, values := range all {
+	for i, name := range names {
 		out[i] = newTallied()
-		if err := out[i].add(values); err != nil {
-			return nil, fmt.Errorf("figures %s: %w", names[i], err)
+		if err := out[i].add(all[i]); err != nil {
+			return nil, fmt.Errorf("figures %s: %w", name, err)
 		}
 	}
 	return out, nil

@@ -52,6 +52,7 @@ func onEachRedis(t *testing.T, test func(t *testing.T, url string)) {
 func TestLimiterOfManyGateways(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, url string) {
+		t.Helper()
 		gateways := limiters(t, url, "limits", 2)
 		rate := Rate{Count: 1, Per: time.Hour, Burst: 10}
 		var allowed [3]atomic.Int32
@@ -159,6 +160,7 @@ func withClock(t *testing.T, l *Limiter) {
 func TestLimiterModel(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, url string) {
+		t.Helper()
 		l := limiters(t, url, "model", 1)[0]
 		withClock(t, l)
 		round := 0

@@ -54,16 +54,16 @@ func (p *Profiles) Profiles(ctx context.Context, accounts []string) (map[string]
 	if err != nil {
 		return nil, fmt.Errorf("profiles: %w", translate(err))
 	}
-	for i, v := range values {
-		text, there := v.(string)
+	for i, account := range accounts {
+		text, there := values[i].(string)
 		if !there {
 			continue
 		}
 		var kept profileText
 		if err := json.Unmarshal([]byte(text), &kept); err != nil {
-			return nil, fmt.Errorf("profile of %s: %w: %w", accounts[i], errReply, err)
+			return nil, fmt.Errorf("profile of %s: %w: %w", account, errReply, err)
 		}
-		out[accounts[i]] = shares.Profile{DisplayName: kept.Name, Hidden: kept.Hidden, Updated: time.UnixMilli(kept.Updated).UTC()}
+		out[account] = shares.Profile{DisplayName: kept.Name, Hidden: kept.Hidden, Updated: time.UnixMilli(kept.Updated).UTC()}
 	}
 	return out, nil
 }

@@ -69,15 +69,19 @@ func BansContract(t *testing.T, open func(testing.TB) (one, other Bans)) {
 	are("a shorter one after all", shorter, net)
 	put(one, shares.Ban{Subject: "bob", Since: now.Add(-time.Hour), Until: now.Add(-time.Minute), By: "rule"})
 	are("after one that was over", shorter, net)
-	for what, bad := range map[string]shares.Ban{
+	for what, bad := range badBans(now) {
+		want(t, what, one.Ban(t.Context(), bad), shares.ErrMalformed)
+	}
+	are("after bad ones", shorter, net)
+}
+
+func badBans(now time.Time) map[string]shares.Ban {
+	return map[string]shares.Ban{
 		"no subject":    {Since: now, By: "rule"},
 		"another text":  {Subject: "10.0.0.1/8", Since: now, By: "rule"},
 		"nobody's":      {Subject: "alice", Since: now},
 		"no time":       {Subject: "alice", By: "rule"},
 		"ends first":    {Subject: "alice", Since: now, Until: now, By: "rule"},
 		"lines of text": {Subject: "alice", Since: now, By: "rule", Reason: "a\nb"},
-	} {
-		want(t, what, one.Ban(t.Context(), bad), shares.ErrMalformed)
 	}
-	are("after bad ones", shorter, net)
 }

@@ -2,11 +2,13 @@ package storetest
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // Challenges keeps texts for one use each.
@@ -15,9 +17,8 @@ type Challenges interface {
 	Take(ctx context.Context, id string) (text string, ok bool, err error)
 }
 
-// ChallengesContract checks that of each text exactly one taker gets it, through whichever gateway. taken is what
-// an id that holds another text is refused with.
-func ChallengesContract(t *testing.T, open func(testing.TB) (one, other Challenges), taken error) {
+// ChallengesContract checks that of each text exactly one taker gets it, through whichever gateway.
+func ChallengesContract(t *testing.T, open func(testing.TB) (one, other Challenges)) {
 	t.Helper()
 	t.Run("one use", func(t *testing.T) {
 		one, other := open(t)
@@ -31,7 +32,7 @@ func ChallengesContract(t *testing.T, open func(testing.TB) (one, other Challeng
 	t.Run("a taken id", func(t *testing.T) {
 		one, other := open(t)
 		puts(t, one, "a", "first")
-		want(t, "an id that holds another text", other.Put(t.Context(), "a", "second", time.Hour), taken)
+		want(t, "an id that holds another text", other.Put(t.Context(), "a", "second", time.Hour), shares.ErrTaken)
 		puts(t, other, "a", "first") // as after an answer that was lost
 		takes(t, other, "a", "first", true)
 		puts(t, one, "a", "second")
@@ -54,7 +55,7 @@ func ChallengesContract(t *testing.T, open func(testing.TB) (one, other Challeng
 	t.Run("racing takers", func(t *testing.T) {
 		one, other := open(t)
 		for n := range 100 {
-			id := fmt.Sprint(n)
+			id := strconv.Itoa(n)
 			puts(t, one, id, "text of "+id)
 			var won atomic.Int32
 			var group sync.WaitGroup

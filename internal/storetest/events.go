@@ -28,7 +28,10 @@ func EventsContract(t *testing.T, open func(testing.TB) (one, other Events), kee
 	t.Helper()
 	for name, check := range map[string]func(*testing.T, Events, Events){
 		"one order": oneOrder, "published once": publishedOnce, "racing gateways": racingGateways, "refusals": eventRefusals, "watching": watching,
-		"forgotten": func(t *testing.T, one, other Events) { forgotten(t, one, other, [2]int{keep, most}) },
+		"forgotten": func(t *testing.T, one, other Events) {
+			t.Helper()
+			forgotten(t, one, other, [2]int{keep, most})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			one, other := open(t)
@@ -89,7 +92,7 @@ func oneOrder(t *testing.T, one, other Events) {
 	}
 	first.ID = list[0].ID
 	same(t, "the event", list[0], first)
-	var want []string
+	want := make([]string, 0, 120)
 	for n := range 60 {
 		e := []Events{one, other}[n%2]
 		publish(t, e, event(2*n), event(2*n+1))
@@ -136,7 +139,7 @@ func racingGateways(t *testing.T, one, other Events) {
 	}
 	group.Wait()
 	got, _ := follow(t, one, "", 100, false)
-	var want []string
+	want := make([]string, 0, 50)
 	for n := range 50 {
 		want = append(want, strconv.Itoa(n))
 	}

@@ -58,7 +58,7 @@ func HistoriesContract(t *testing.T, open func(tb testing.TB, now func() time.Ti
 		if got, err := l.StatsOf(t.Context(), nil); err != nil || len(got) != 0 {
 			t.Errorf("StatsOf nobody = %+v, %v", got, err)
 		}
-		many := []string{"alice", "bob"}
+		many := append(make([]string, 0, 42), "alice", "bob")
 		for i := range 40 {
 			account := fmt.Sprint("account", i)
 			many = append(many, account)
@@ -102,7 +102,7 @@ func sharesHistory(t *testing.T, open func(testing.TB, func() time.Time) Histori
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	l := open(t, func() time.Time { return now })
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same shares every time
-	var all []*shares.Share
+	all := make([]*shares.Share, 0, 300)
 	for i := range 300 {
 		// As many in each of the spans.
 		back := time.Duration(random.Int64N(int64([]time.Duration{6 * time.Minute, 2 * time.Hour, 30 * time.Hour, 8 * 24 * time.Hour}[i%4])))

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,55 +22,15 @@ type Presence interface {
 // PresenceContract checks that what all gateways have seen is known.
 func PresenceContract(t *testing.T, open func(testing.TB) (one, other Presence)) {
 	t.Helper()
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	ago := func(d time.Duration) time.Time { return now.Add(-d) }
-	t.Run("who", func(t *testing.T) {
-		one, other := open(t)
-		active(t, one, ago(24*time.Hour), 0, 0)
-		seen(t, one, shares.Presence{Account: "alice", Worker: "a", Agent: "cgminer/4.12.0", Time: ago(10 * time.Minute)},
-			shares.Presence{Account: "alice", Worker: "b", Time: ago(5 * time.Minute)})
-		seen(t, other, shares.Presence{Account: "bob", Agent: "bfgminer/5 (x)", Time: ago(time.Minute)},
-			shares.Presence{Account: "alice2", Worker: "c", Agent: "cgminer/5", Time: ago(2 * time.Minute)})
-		seen(t, other)
-		active(t, one, ago(time.Hour), 3, 4)
-		active(t, other, ago(7*time.Minute), 3, 3)
-		active(t, one, ago(2*time.Minute), 2, 2)
-		accounts(t, one, ago(time.Hour), 10, "bob", "alice2", "alice")
-		accounts(t, one, ago(time.Hour), 2, "bob", "alice2")
-		accounts(t, one, ago(2*time.Minute), 10, "bob", "alice2")
-		accounts(t, one, ago(time.Hour), 0)
-		agentsOf(t, one, "alice", map[string]string{"a": "cgminer/4.12.0", "b": ""})
-		agentsOf(t, other, "bob", map[string]string{"": "bfgminer/5 (x)"})
-		agentsOf(t, other, "alic", map[string]string{})
-		agents(t, one, map[string]int{"cgminer": 2, "bfgminer": 1})
-	})
-	t.Run("again", func(t *testing.T) {
-		one, other := open(t)
-		late := shares.Presence{Account: "alice", Worker: "a", Agent: "x/2", Time: ago(time.Minute)}
-		early := shares.Presence{Account: "alice", Worker: "a", Time: ago(time.Hour)}
-		for range 2 {
-			seen(t, one, late)
-			seen(t, other, early) // later, of an earlier time, and without an agent
-		}
-		active(t, one, ago(2*time.Minute), 1, 1)
-		agentsOf(t, one, "alice", map[string]string{"a": "x/2"})
-		seen(t, one, shares.Presence{Account: "alice", Worker: "a", Agent: "y/1", Time: ago(0)})
-		agents(t, one, map[string]int{"y": 1})
-		// A clock that is ahead makes nobody stay.
-		seen(t, one, shares.Presence{Account: "bob", Time: now.Add(1000 * time.Hour)})
-		active(t, one, now.Add(time.Hour), 0, 0)
-		active(t, one, ago(2*time.Minute), 2, 2)
-		// Who was last there longer ago is not known.
-		seen(t, one, shares.Presence{Account: "carol", Agent: "z", Time: ago(25 * time.Hour)})
-		active(t, one, ago(48*time.Hour), 2, 2)
-		agentsOf(t, one, "carol", map[string]string{})
-	})
+	ago := since(time.Now().UTC())
+	t.Run("who", func(t *testing.T) { whoIsThere(t, open) })
+	t.Run("again", func(t *testing.T) { seenAgain(t, open) })
 	t.Run("many", func(t *testing.T) {
 		one, other := open(t)
 		list := make([]shares.Presence, 0, 700)
 		for i := range 700 {
 			list = append(list, shares.Presence{
-				Account: fmt.Sprint("account", i%100), Worker: fmt.Sprint(i), Agent: fmt.Sprintf("p%02d/%d", min(i%40, 30), i), Time: ago(time.Duration(i) * time.Second),
+				Account: fmt.Sprint("account", i%100), Worker: strconv.Itoa(i), Agent: fmt.Sprintf("p%02d/%d", min(i%40, 30), i), Time: ago(time.Duration(i) * time.Second),
 			})
 		}
 		seen(t, one, list...)
@@ -82,6 +43,7 @@ func PresenceContract(t *testing.T, open func(testing.TB) (one, other Presence))
 	})
 	t.Run("refusals", func(t *testing.T) {
 		one, _ := open(t)
+		now := ago(0)
 		good := shares.Presence{Account: "alice", Time: now}
 		for _, bad := range []shares.Presence{{Time: now}, {Account: "a.b", Time: now}, {Account: "alice", Worker: "a\nb", Time: now}} {
 			want(t, fmt.Sprintf("%+v", bad), one.Seen(t.Context(), []shares.Presence{good, bad}), shares.ErrMalformed)
@@ -90,6 +52,59 @@ func PresenceContract(t *testing.T, open func(testing.TB) (one, other Presence))
 		seen(t, one, shares.Presence{Account: "alice", Worker: "w", Agent: " naïve\r\n" + fmt.Sprintf("%070d", 7), Time: now})
 		agentsOf(t, one, "alice", map[string]string{"w": "nave" + fmt.Sprintf("%060d", 0)})
 	})
+}
+
+func seenAgain(t *testing.T, open func(testing.TB) (one, other Presence)) {
+	t.Helper()
+	one, other := open(t)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	ago := since(now)
+	late := shares.Presence{Account: "alice", Worker: "a", Agent: "x/2", Time: ago(time.Minute)}
+	early := shares.Presence{Account: "alice", Worker: "a", Time: ago(time.Hour)}
+	for range 2 {
+		seen(t, one, late)
+		seen(t, other, early) // later, of an earlier time, and without an agent
+	}
+	active(t, one, ago(2*time.Minute), 1, 1)
+	agentsOf(t, one, "alice", map[string]string{"a": "x/2"})
+	seen(t, one, shares.Presence{Account: "alice", Worker: "a", Agent: "y/1", Time: ago(0)})
+	agents(t, one, map[string]int{"y": 1})
+	// A clock that is ahead makes nobody stay.
+	seen(t, one, shares.Presence{Account: "bob", Time: now.Add(1000 * time.Hour)})
+	active(t, one, now.Add(time.Hour), 0, 0)
+	active(t, one, ago(2*time.Minute), 2, 2)
+	// Who was last there longer ago is not known.
+	seen(t, one, shares.Presence{Account: "carol", Agent: "z", Time: ago(25 * time.Hour)})
+	active(t, one, ago(48*time.Hour), 2, 2)
+	agentsOf(t, one, "carol", map[string]string{})
+}
+
+func whoIsThere(t *testing.T, open func(testing.TB) (one, other Presence)) {
+	t.Helper()
+	one, other := open(t)
+	ago := since(time.Now().UTC())
+	active(t, one, ago(24*time.Hour), 0, 0)
+	seen(t, one, shares.Presence{Account: "alice", Worker: "a", Agent: "cgminer/4.12.0", Time: ago(10 * time.Minute)},
+		shares.Presence{Account: "alice", Worker: "b", Time: ago(5 * time.Minute)})
+	seen(t, other, shares.Presence{Account: "bob", Agent: "bfgminer/5 (x)", Time: ago(time.Minute)},
+		shares.Presence{Account: "alice2", Worker: "c", Agent: "cgminer/5", Time: ago(2 * time.Minute)})
+	seen(t, other)
+	active(t, one, ago(time.Hour), 3, 4)
+	active(t, other, ago(7*time.Minute), 3, 3)
+	active(t, one, ago(2*time.Minute), 2, 2)
+	accounts(t, one, ago(time.Hour), 10, "bob", "alice2", "alice")
+	accounts(t, one, ago(time.Hour), 2, "bob", "alice2")
+	accounts(t, one, ago(2*time.Minute), 10, "bob", "alice2")
+	accounts(t, one, ago(time.Hour), 0)
+	agentsOf(t, one, "alice", map[string]string{"a": "cgminer/4.12.0", "b": ""})
+	agentsOf(t, other, "bob", map[string]string{"": "bfgminer/5 (x)"})
+	agentsOf(t, other, "alic", map[string]string{})
+	agents(t, one, map[string]int{"cgminer": 2, "bfgminer": 1})
+}
+
+// since returns what tells times before one, in whole milliseconds.
+func since(now time.Time) func(time.Duration) time.Time {
+	return func(d time.Duration) time.Time { return now.Truncate(time.Millisecond).Add(-d) }
 }
 
 func seen(t *testing.T, p Presence, list ...shares.Presence) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -62,29 +63,32 @@ func SeriesContract(t *testing.T, open func(testing.TB) (one, other Series)) {
 		}
 	})
 	t.Run("many", func(t *testing.T) { manyPoints(t, open, at) })
-	t.Run("refusals", func(t *testing.T) {
-		one, _ := open(t)
-		for what, values := range map[string]map[string]float64{
-			"no values": nil, "no number": {"a": math.NaN()}, "no end": {"a": math.Inf(-1)},
-		} {
-			_, err := one.Add(t.Context(), "pool", at(1), values)
-			want(t, what, err, shares.ErrMalformed)
-		}
-		crowd := make(map[string]float64)
-		for i := range 33 {
-			crowd[fmt.Sprint(i)] = 1
-		}
-		_, err := one.Add(t.Context(), "pool", at(1), crowd)
-		want(t, "33 values", err, shares.ErrMalformed)
-		_, err = one.Add(t.Context(), "pool", time.Time{}, map[string]float64{"a": 1})
-		want(t, "no time", err, shares.ErrMalformed)
-		_, err = one.Add(t.Context(), "", at(1), map[string]float64{"a": 1})
-		want(t, "no name", err, shares.ErrMalformed)
-		if did, err := one.Add(t.Context(), "pool", time.Now().Add(time.Hour), map[string]float64{"a": 1}); err == nil || did {
-			t.Error("a point of the future was added")
-		}
-		adds(t, one, "pool", at(1), map[string]float64{"a": 1}, true)
-	})
+	t.Run("refusals", func(t *testing.T) { seriesRefusals(t, open, at) })
+}
+
+func seriesRefusals(t *testing.T, open func(testing.TB) (one, other Series), at func(int) time.Time) {
+	t.Helper()
+	one, _ := open(t)
+	for what, values := range map[string]map[string]float64{
+		"no values": nil, "no number": {"a": math.NaN()}, "no end": {"a": math.Inf(-1)},
+	} {
+		_, err := one.Add(t.Context(), "pool", at(1), values)
+		want(t, what, err, shares.ErrMalformed)
+	}
+	crowd := make(map[string]float64)
+	for i := range 33 {
+		crowd[strconv.Itoa(i)] = 1
+	}
+	_, err := one.Add(t.Context(), "pool", at(1), crowd)
+	want(t, "33 values", err, shares.ErrMalformed)
+	_, err = one.Add(t.Context(), "pool", time.Time{}, map[string]float64{"a": 1})
+	want(t, "no time", err, shares.ErrMalformed)
+	_, err = one.Add(t.Context(), "", at(1), map[string]float64{"a": 1})
+	want(t, "no name", err, shares.ErrMalformed)
+	if did, err := one.Add(t.Context(), "pool", time.Now().Add(time.Hour), map[string]float64{"a": 1}); err == nil || did {
+		t.Error("a point of the future was added")
+	}
+	adds(t, one, "pool", at(1), map[string]float64{"a": 1}, true)
 }
 
 // manyPoints has more points than are asked for.
