@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/gbtpool/gbtpool/internal/storetest"
 )
 
 // FuzzEventID has each id that is read be written as it was.
@@ -52,4 +54,13 @@ func TestOnceIsKnownForAWhile(t *testing.T) {
 		}
 		e.server.FastForward(23 * time.Hour)
 	}
+}
+
+// TestEmbeddedForgets has the embedded Redis forget what its time is over of, by itself.
+func TestEmbeddedForgets(t *testing.T) {
+	_, b, d := embeddedDoor(t)
+	if err := d.Put(t.Context(), "id", "text", time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Eventually(t, "it is gone", func() bool { return b.redis.Exists(t.Context(), d.challenge("id")).Val() == 0 })
 }

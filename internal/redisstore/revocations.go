@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // skew is how far the clocks of a gateway and of Redis may be apart without a token that was revoked being good
@@ -30,10 +32,13 @@ func NewRevocations(cfg RevocationsConfig) (*Revocations, error) {
 }
 
 // Revoke notes that a token is good no more, until it expires. It is as durable as shares are. Of two calls the later
-// time stands. An id without text or too long is shares.ErrMalformed.
+// time stands. An id without text or too long, and no time, are shares.ErrMalformed.
 func (r *Revocations) Revoke(ctx context.Context, id string, until time.Time) error {
 	if err := checkName("the id of a token", id); err != nil {
 		return err
+	}
+	if until.UnixMilli() <= 0 {
+		return fmt.Errorf("%w: a token that expires at %s", shares.ErrMalformed, until)
 	}
 	args := []any{until.UnixMilli(), until.Add(skew).UnixMilli()}
 	if _, err := yes(r.firmly(ctx, r.scripts.revoke, []string{r.revoked(id)}, args...)); err != nil {

@@ -22,6 +22,8 @@ const (
 	maxValues = 32
 	// maxPoints is the most points that Range is asked for.
 	maxPoints = 10_000
+	// endOfTime is behind every point, in Unix milliseconds (the year 10889), so that steps do not overflow.
+	endOfTime = 1 << 48
 )
 
 // SeriesConfig configures Series. Ledger is required.
@@ -91,7 +93,7 @@ func (s *Series) Range(ctx context.Context, name string, from, to time.Time, mos
 	if _, err := s.opened(); err != nil {
 		return nil, err
 	}
-	first, last := max(0, from.UnixMilli()), to.UnixMilli()
+	first, last := max(0, from.UnixMilli()), min(to.UnixMilli(), endOfTime)
 	if first > last || most < 1 {
 		return nil, nil
 	}

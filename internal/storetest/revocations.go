@@ -48,6 +48,7 @@ func RevocationsContract(t *testing.T, open func(testing.TB) (one, other Revocat
 	// What has just expired may be good by a clock that is slow.
 	revoke(one, "just expired", now.Add(-time.Second))
 	revoked("just expired", true)
+	want(t, "revoking until no time", one.Revoke(t.Context(), "id", time.Time{}), shares.ErrMalformed)
 	for _, id := range []string{"", strings.Repeat("x", 129)} {
 		want(t, "revoking an id of no such length", one.Revoke(t.Context(), id, now.Add(time.Hour)), shares.ErrMalformed)
 		_, err := one.Revoked(t.Context(), id)

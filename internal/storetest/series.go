@@ -37,6 +37,7 @@ func SeriesContract(t *testing.T, open func(testing.TB) (one, other Series)) {
 		points(t, one, "pool", [2]time.Time{at(5), at(6).Add(-time.Millisecond)}, 100, shares.Point{At: at(5), Values: odd})
 		points(t, one, "pool", [2]time.Time{at(5), at(5)}, 1, shares.Point{At: at(5), Values: odd})
 		points(t, one, "pool", [2]time.Time{at(6), at(5)}, 100)
+		points(t, one, "pool", [2]time.Time{{}, time.UnixMilli(math.MaxInt64)}, 1, shares.Point{At: at(5), Values: odd})
 		points(t, one, "pool", [2]time.Time{at(0), at(9)}, 0)
 		points(t, one, "nothing", [2]time.Time{at(0), at(9)}, 100)
 	})
