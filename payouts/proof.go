@@ -78,7 +78,10 @@ func (p *Path) climb(at node) (node, error) {
 	if len(left) > 0 {
 		return node{}, unproven("the path of leaf %d of %d goes on beyond the top", p.Index, p.Count)
 	}
-	return at, at.check()
+	if err := at.check(); err != nil {
+		return node{}, fmt.Errorf("%w: %w", ErrProof, err)
+	}
+	return at, nil
 }
 
 // reaches returns an error that matches ErrProof unless a leaf leads to a root.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -288,7 +289,7 @@ func TestNothingCanBeChanged(t *testing.T) {
 func TestPathsOfOtherShapes(t *testing.T) {
 	leaves := make([]Leaf, 21)
 	for i := range leaves {
-		leaves[i] = Leaf{fmt.Sprint(i), 1, 1}
+		leaves[i] = Leaf{strconv.Itoa(i), 1, 1}
 	}
 	tree, err := NewTree(leaves)
 	if err != nil {
@@ -310,7 +311,7 @@ func TestPathsOfOtherShapes(t *testing.T) {
 			"of most":   func(p *Proof) { p.Count = math.MaxInt },
 			"of none":   func(p *Proof) { p.Count = 0 },
 		} {
-			p, _ := tree.Prove(fmt.Sprint(i))
+			p, _ := tree.Prove(strconv.Itoa(i))
 			change(&p)
 			if err := p.Verify(b, root); !errors.Is(err, ErrProof) {
 				t.Errorf("leaf %d, %s: %v", i, name, err)

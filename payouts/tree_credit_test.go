@@ -189,6 +189,24 @@ func TestLostTree(t *testing.T) {
 	}
 }
 
+// TestTreeLostInTrouble looks for trees again once there was trouble: what Redis had may be lost then.
+func TestTreeLostInTrouble(t *testing.T) {
+	p := mature(t, noWallet)
+	if !p.tick(t.Context()) {
+		t.Fatal("the ledger is not there")
+	}
+	clear(p.trees.trees)
+	p.ledger.holder = "another"
+	p.tick(t.Context())
+	p.ledger.holder = ""
+	p.chain.mine(1)
+	p.tick(t.Context())
+	if len(p.trees.trees) != 1 {
+		t.Errorf("%d trees are there", len(p.trees.trees))
+	}
+	p.sound()
+}
+
 // TestLostForGood leaves a tree that cannot be made again, and says so once.
 func TestLostForGood(t *testing.T) {
 	p := mature(t, func(c *SettlerConfig) { c.Wallet = nil })

@@ -16,14 +16,12 @@ func leavesOf(weights []shares.Credit, credits []Credit) ([]Leaf, error) {
 	leaves := make([]Leaf, 0, max(len(weights), len(credits)))
 	for len(weights) > 0 || len(credits) > 0 {
 		var l Leaf
-		first := 0
+		first := -1 // whose account is next: that of the weights, that of the credits, or 0 for both
 		switch {
 		case len(weights) == 0:
 			first = 1
 		case len(credits) > 0:
 			first = strings.Compare(weights[0].Account, credits[0].Account)
-		default:
-			first = -1
 		}
 		if first <= 0 {
 			l.Account, l.Weight = weights[0].Account, weights[0].Weight

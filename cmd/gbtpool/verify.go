@@ -212,8 +212,12 @@ func showFindings(out *screen, p *payouts.BlockProof) {
 // showAdvice says what to compare, which no program can know.
 func showAdvice(out *screen, p *payouts.BlockProof) {
 	out.printf("")
+	reward := "the block's coinbase"
+	if p.Terms.PerShare() {
+		reward = "the subsidy"
+	}
 	out.printf("Compare the root with what others are shown, or with a note of it: --root HASH does. Compare the reward with")
-	out.printf("the block's coinbase, and the weight with your own count: it stands for %s.", hashes(p.Root.Unit.Hashes(p.Proof.Weight)))
+	out.printf("%s, and the weight with your own count: it stands for %s.", reward, hashes(p.Root.Unit.Hashes(p.Proof.Weight)))
 }
 
 // basisPoints writes a part as a percentage, exactly.
