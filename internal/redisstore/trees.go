@@ -52,9 +52,10 @@ func NewTrees(cfg TreesConfig) (*Trees, error) {
 	return &Trees{cfg.Ledger, packer, opener}, nil
 }
 
-// Put implements payouts.TreeStore. It writes the pieces one by one and then how many they are. They are the same
-// whoever writes them, because the root is of the leaves. A record of the journal that is written later is on
-// disk only if they are, because one server has both.
+// Put implements payouts.TreeStore. It writes the pieces one by one and then how many they are, with the script of
+// notes: that sets fields all or nothing, and in the right ledger only. Pieces are the same whoever writes them,
+// because the root is of the leaves. A record of the journal that is written later is on disk only if they are,
+// because one server has both.
 func (t *Trees) Put(ctx context.Context, root payouts.Digest, leaves []payouts.Leaf) error {
 	o, err := t.opened()
 	if err != nil {
