@@ -112,8 +112,11 @@ func background(t *testing.T, env []string, path string, args ...string) {
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		done := make(chan error, 1)
-		go func() { done <- cmd.Wait() }()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = cmd.Wait() // it was told to end
+		}()
 		select {
 		case <-done:
 		case <-time.After(patience):

@@ -49,8 +49,8 @@ func TestRedis(t *testing.T) {
 			t.Errorf("%s is %q, %v, want %q", name, got[name], err, want)
 		}
 	}
-	if max, err := c.ConfigGet(t.Context(), "maxmemory").Result(); err != nil || max["maxmemory"] == "0" {
-		t.Errorf("maxmemory is %s, %v: the system would kill it", max["maxmemory"], err)
+	if most, err := c.ConfigGet(t.Context(), "maxmemory").Result(); err != nil || most["maxmemory"] == "0" {
+		t.Errorf("maxmemory is %s, %v: the system would kill it", most["maxmemory"], err)
 	}
 	for what, password := range map[string]string{"no password": "", "a wrong one": "wrong"} {
 		if err := dial(password).Set(context.WithoutCancel(t.Context()), "x", "y", 0).Err(); err == nil {
