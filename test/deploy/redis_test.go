@@ -52,6 +52,9 @@ func TestRedis(t *testing.T) {
 	if most, err := c.ConfigGet(t.Context(), "maxmemory").Result(); err != nil || most["maxmemory"] == "0" {
 		t.Errorf("maxmemory is %s, %v: the system would kill it", most["maxmemory"], err)
 	}
+	asked := swap.Replace(compose(t, "regtest").Services["redis"].HealthCheck.Test[1])
+	asked = strings.ReplaceAll(strings.ReplaceAll(asked, "$$", "$"), "redis-cli ", tool(t, "redis-cli", "redis-tools")+" -p "+port+" ")
+	must(t, ".", "/bin/sh", "-c", asked) // as the container's health check does
 	for what, password := range map[string]string{"no password": "", "a wrong one": "wrong"} {
 		if err := dial(password).Set(context.WithoutCancel(t.Context()), "x", "y", 0).Err(); err == nil {
 			t.Errorf("with %s anybody writes", what)
