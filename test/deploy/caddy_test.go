@@ -37,12 +37,14 @@ type upstream struct {
 	// news ends the long polls that wait; gone counts those whose client hung up, posts the submissions.
 	news        chan struct{}
 	gone, posts atomic.Int32
+	// slow is told when a slow submission has come, and what became of its context.
+	slow chan error
 }
 
 // newUpstream starts one whose long polls send a byte every beat.
 func newUpstream(t *testing.T, beat time.Duration) *upstream {
 	t.Helper()
-	u := &upstream{news: make(chan struct{})}
+	u := &upstream{news: make(chan struct{}), slow: make(chan error)}
 	u.ready.Store(true)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -53,6 +55,11 @@ func newUpstream(t *testing.T, beat time.Duration) *upstream {
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		u.posts.Add(1)
 		_, _ = io.WriteString(w, "submitted")
+	})
+	mux.HandleFunc("POST /slow", func(_ http.ResponseWriter, r *http.Request) {
+		u.slow <- nil
+		time.Sleep(10 * beat) // what it does takes that long
+		u.slow <- r.Context().Err()
 	})
 	mux.HandleFunc("GET /address", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, strings.Join(r.Header.Values("X-Forwarded-For"), ",")+"|"+r.Header.Get("Forwarded")+r.Header.Get("X-Real-Ip"))
@@ -183,6 +190,31 @@ func TestCaddyLongPolls(t *testing.T) {
 	}
 	if err := waiting.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCaddySubmissions: what a client has sent is judged to the end, though the client hangs up.
+func TestCaddySubmissions(t *testing.T) {
+	u := newUpstream(t, 50*time.Millisecond)
+	url := newCaddy(t, u)
+	ctx, leave := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/slow", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req); err == nil {
+			_ = res.Body.Close()
+			t.Error("the client has its answer before it hangs up")
+		}
+	}()
+	<-u.slow
+	leave()
+	<-left
+	if err := <-u.slow; err != nil {
+		t.Errorf("the submission was cut off: %v", err)
 	}
 }
 
