@@ -48,17 +48,18 @@ func compareRank(a, b shares.Credit) int {
 // rank returns the ranking of a moment, if it is kept; else the newest one.
 func (v *Views) rank(ctx context.Context, moment int64) (*ranking, error) {
 	v.ranks.mu.Lock()
-	defer v.ranks.mu.Unlock()
-	for _, r := range v.ranks.kept {
-		if r.at.UnixMilli() == moment {
-			return r, nil
-		}
+	at := slices.IndexFunc(v.ranks.kept, func(r *ranking) bool { return r.at.UnixMilli() == moment })
+	if at >= 0 {
+		defer v.ranks.mu.Unlock()
+		return v.ranks.kept[at], nil
 	}
-	now := v.cfg.Now()
-	if kept := v.ranks.kept; len(kept) > 0 && now.Sub(kept[0].at) < rankEvery {
-		return kept[0], nil
-	}
-	r := &ranking{at: now}
+	v.ranks.mu.Unlock()
+	return v.ranked.get(ctx)
+}
+
+// readRanking ranks the accounts anew.
+func (v *Views) readRanking(ctx context.Context) (*ranking, error) {
+	r := &ranking{at: v.cfg.Now()}
 	if f := v.cfg.Forecasts.Current(); f != nil {
 		r.list = slices.Clone(f.Weights)
 	}
@@ -66,7 +67,7 @@ func (v *Views) rank(ctx context.Context, moment int64) (*ranking, error) {
 	for i := range r.list {
 		heavy[r.list[i].Account] = true
 	}
-	active, err := v.cfg.Presence.ActiveAccounts(ctx, now.Add(-idleFor), rankedIdle)
+	active, err := v.cfg.Presence.ActiveAccounts(ctx, r.at.Add(-idleFor), rankedIdle)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +78,8 @@ func (v *Views) rank(ctx context.Context, moment int64) (*ranking, error) {
 		}
 	}
 	slices.SortFunc(r.list, compareRank)
+	v.ranks.mu.Lock()
+	defer v.ranks.mu.Unlock()
 	v.ranks.kept = append([]*ranking{r}, v.ranks.kept...)
 	v.ranks.kept = v.ranks.kept[:min(len(v.ranks.kept), ranksKept)]
 	return r, nil

@@ -125,20 +125,7 @@ func (v *Views) ckpoolStatus(ctx context.Context, _ *http.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	now, r := v.cfg.Now(), stats.Rates
-	var accepted, rejected int64
-	effort := 0.0
-	if f := v.cfg.Forecasts.Current(); f != nil {
-		accepted = difficulties(f.Unit.Hashes(f.Round.Total))
-		effort = math.Round(ratio(f.Round.Total, f.Network)*10_000) / 100
-	}
-	perSecond := func(float64) float64 { return 0 }
-	if stats.Accepted > 0 {
-		// What was refused has no weight; it is taken for as much as other shares.
-		rejected = whole(float64(accepted) * float64(stats.Stale()+stats.Rejected()) / float64(stats.Accepted))
-		average := stats.Unit.Hashes(stats.Weight) / float64(stats.Accepted)
-		perSecond = func(rate float64) float64 { return math.Round(rate/max(1, average)*1000) / 1000 }
-	}
+	now, r, round := v.cfg.Now(), stats.Rates, v.ckpoolRound(&stats)
 	var out bytes.Buffer
 	for _, line := range []any{
 		struct {
@@ -158,16 +145,7 @@ func (v *Views) ckpoolStatus(ctx context.Context, _ *http.Request) (any, error) 
 			OneDay         string `json:"hashrate1d"`
 			SevenDays      string `json:"hashrate7d"`
 		}{suffixed(r[0]), suffixed(r[1]), suffixed(r[2]), suffixed(r[3]), suffixed(r[4]), suffixed(r[5]), suffixed(r[6])},
-		struct {
-			Diff           float64 `json:"diff"`
-			Accepted       int64   `json:"accepted"`
-			Rejected       int64   `json:"rejected"`
-			BestShare      int64   `json:"bestshare"`
-			OneMinute      float64 `json:"SPS1m"`
-			FiveMinutes    float64 `json:"SPS5m"`
-			FifteenMinutes float64 `json:"SPS15m"`
-			OneHour        float64 `json:"SPS1h"`
-		}{effort, accepted, rejected, whole(stats.Best.Difficulty()), perSecond(r[0]), perSecond(r[1]), perSecond(r[2]), perSecond(r[3])},
+		round,
 	} {
 		text, err := json.Marshal(line)
 		if err != nil {
@@ -176,4 +154,34 @@ func (v *Views) ckpoolStatus(ctx context.Context, _ *http.Request) (any, error) 
 		out.Write(append(text, '\n'))
 	}
 	return out.Bytes(), nil
+}
+
+// ckpoolRound is the third line of pool.status.
+type ckpoolRound struct {
+	Diff           float64 `json:"diff"`
+	Accepted       int64   `json:"accepted"`
+	Rejected       int64   `json:"rejected"`
+	BestShare      int64   `json:"bestshare"`
+	OneMinute      float64 `json:"SPS1m"`
+	FiveMinutes    float64 `json:"SPS5m"`
+	FifteenMinutes float64 `json:"SPS15m"`
+	OneHour        float64 `json:"SPS1h"`
+}
+
+func (v *Views) ckpoolRound(stats *shares.Stats) ckpoolRound {
+	out := ckpoolRound{BestShare: whole(stats.Best.Difficulty())}
+	if f := v.cfg.Forecasts.Current(); f != nil {
+		out.Accepted = difficulties(f.Unit.Hashes(f.Round.Total))
+		out.Diff = math.Round(ratio(f.Round.Total, f.Network)*10_000) / 100
+	}
+	if stats.Accepted == 0 {
+		return out
+	}
+	// What was refused has no weight; it is taken for as much as other shares.
+	out.Rejected = whole(float64(out.Accepted) * float64(stats.Stale()+stats.Rejected()) / float64(stats.Accepted))
+	average := max(1, stats.Unit.Hashes(stats.Weight)/float64(stats.Accepted))
+	perSecond := func(rate float64) float64 { return math.Round(rate/average*1000) / 1000 }
+	r := stats.Rates // in the order of shares.Spans
+	out.OneMinute, out.FiveMinutes, out.FifteenMinutes, out.OneHour = perSecond(r[0]), perSecond(r[1]), perSecond(r[2]), perSecond(r[3])
+	return out
 }

@@ -34,6 +34,8 @@ func server(t testing.TB, v *Views) http.Handler {
 		t.Fatal(err)
 	}
 	r := chi.NewRouter()
+	r.NotFound(NotFound)
+	r.MethodNotAllowed(NotAllowed)
 	v.Mount(r, validator)
 	v.MountCompat(r, validator)
 	return r

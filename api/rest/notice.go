@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/gbtpool/gbtpool/api/oas"
@@ -33,6 +34,9 @@ func (v *Views) noticesOf(ctx context.Context, trouble error) []oas.Notice {
 	switch {
 	case errors.Is(trouble, shares.ErrForeign):
 		all = append(all, Notice{Alarm, "The ledger that answers is not the pool's: figures are as old as the pool's own last answered."})
+	case trouble != nil && !errors.Is(trouble, shares.ErrAway):
+		v.cfg.Log.LogAttrs(ctx, slog.LevelError, "figures cannot be read", slog.Any("error", trouble))
+		all = append(all, Notice{Alarm, "Some figures cannot be read and are as old as they last could: the pool's log says why."})
 	case trouble != nil:
 		all = append(all, Notice{Alarm, "The ledger cannot be reached: figures are as old as it last answered. Shares are kept meanwhile, and count."})
 	}

@@ -8,6 +8,8 @@ import (
 	"sort"
 	"strconv"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/gbtpool/gbtpool/api/oas"
 	"github.com/gbtpool/gbtpool/payouts"
 )
@@ -62,14 +64,19 @@ func (v *Views) ListPayouts(ctx context.Context, request oas.ListPayoutsRequestO
 		list = list[:limit]
 		out.NextCursor = cursor("s", strconv.FormatUint(list[limit-1].ID, 10))
 	}
+	out.Payouts = out.Payouts[:len(list)]
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readAtOnce)
 	for i := range list {
-		d, err := v.detail(ctx, &list[i])
-		if err != nil {
-			return nil, err
-		}
-		out.Payouts = append(out.Payouts, v.settlementOf(&list[i], d))
+		group.Go(func() error {
+			d, err := v.detail(ctx, &list[i])
+			if err == nil {
+				out.Payouts[i] = v.settlementOf(&list[i], d)
+			}
+			return err
+		})
 	}
-	return out, nil
+	return out, group.Wait()
 }
 
 // GetPayout implements oas.StrictServerInterface.

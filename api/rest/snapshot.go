@@ -21,7 +21,9 @@ const (
 type snapshot[T any] struct {
 	load func(ctx context.Context) (T, error)
 	now  func() time.Time
-	last atomic.Pointer[reading[T]]
+	// fresh and tolerable are those above, or what suits the value.
+	fresh, tolerable time.Duration
+	last             atomic.Pointer[reading[T]]
 	// reading is what one reads for all.
 	group singleflight.Group
 }
@@ -33,7 +35,7 @@ type reading[T any] struct {
 }
 
 func newSnapshot[T any](now func() time.Time, load func(ctx context.Context) (T, error)) *snapshot[T] {
-	return &snapshot[T]{load: load, now: now}
+	return &snapshot[T]{load: load, now: now, fresh: fresh, tolerable: tolerable}
 }
 
 // get returns the value, which may be some seconds old.
@@ -43,7 +45,7 @@ func (s *snapshot[T]) get(ctx context.Context) (T, error) {
 	if last != nil {
 		age = s.now().Sub(last.at)
 	}
-	if last != nil && age >= 0 && age < fresh {
+	if last != nil && age >= 0 && age < s.fresh {
 		return last.value, nil
 	}
 	answer := s.group.DoChan("", func() (any, error) {
@@ -58,7 +60,7 @@ func (s *snapshot[T]) get(ctx context.Context) (T, error) {
 		s.last.Store(&reading[T]{value, at})
 		return nil, nil //nolint:nilnil // the value is in last
 	})
-	if last != nil && age >= 0 && age < tolerable {
+	if last != nil && age >= 0 && age < s.tolerable {
 		return last.value, nil
 	}
 	var none T

@@ -66,9 +66,9 @@ func refuse(_ context.Context, err error, w http.ResponseWriter, r *http.Request
 	case errors.As(err, &large):
 		invalid(w, r, large)
 	case errors.Is(err, routers.ErrMethodNotAllowed):
-		WriteProblem(w, problem(http.StatusMethodNotAllowed, "%s is not served here: see /openapi.yaml", r.Method))
+		NotAllowed(w, r)
 	case opts.StatusCode == http.StatusNotFound:
-		WriteProblem(w, problem(http.StatusNotFound, "there is nothing at this path: see /openapi.yaml"))
+		NotFound(w, r)
 	case opts.StatusCode == http.StatusInternalServerError:
 		WriteProblem(w, problem(http.StatusInternalServerError, "the request could not be checked"))
 	default:

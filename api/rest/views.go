@@ -32,8 +32,9 @@ type Views struct {
 	blocks   *snapshot[*foundBlocks]
 	settled  *snapshot[*settlements]
 	worker   *snapshot[map[string]string]
-	// accounts are the figures of single ones, and ranks who is heaviest.
+	// accounts are the figures of single ones, and ranked who is heaviest.
 	accounts *cache[*figures]
+	ranked   *snapshot[*ranking]
 	ranks    ranks
 	// shares are whom blocks credit, details what settlements pay, and inclusions where transactions are.
 	shares     *cache[*payouts.BlockShares]
@@ -60,6 +61,8 @@ func New(cfg Config) (*Views, error) {
 	v.worker = newSnapshot(cfg.Now, func(ctx context.Context) (map[string]string, error) {
 		return cfg.Journal.Notes(ctx, payouts.NotesWorker)
 	})
+	v.ranked = newSnapshot(cfg.Now, v.readRanking)
+	v.ranked.fresh, v.ranked.tolerable = rankEvery, ranksKept*rankEvery
 	v.accounts = newCache[*figures](cachedAccounts, fresh, cfg.Now)
 	v.shares = newCache[*payouts.BlockShares](cachedShares, 0, cfg.Now)
 	v.details = newCache[*payouts.Detail](cachedSettlements, 0, cfg.Now)
@@ -81,7 +84,7 @@ func (v *Views) Mount(r chi.Router, middlewares ...func(http.Handler) http.Handl
 // graft adds the routes of inner to a router.
 func (v *Views) graft(r chi.Router, inner *chi.Mux, middlewares []func(http.Handler) http.Handler) {
 	for _, route := range inner.Routes() {
-		group := r.With(middlewares...).With(Conditional, bounded)
+		group := r.With(bounded).With(middlewares...).With(Conditional)
 		for method, h := range route.Handlers {
 			group.Method(method, route.Pattern, h)
 			if method == http.MethodGet {
@@ -89,6 +92,16 @@ func (v *Views) graft(r chi.Router, inner *chi.Mux, middlewares []func(http.Hand
 			}
 		}
 	}
+}
+
+// NotFound and NotAllowed answer for what is not served, as routers are given them.
+func NotFound(w http.ResponseWriter, _ *http.Request) {
+	WriteProblem(w, problem(http.StatusNotFound, "there is nothing at this path: see /openapi.yaml"))
+}
+
+// NotAllowed is for what is not served with a method.
+func NotAllowed(w http.ResponseWriter, r *http.Request) {
+	WriteProblem(w, problem(http.StatusMethodNotAllowed, "%s is not served here: see /openapi.yaml", r.Method))
 }
 
 // bounded bounds bodies.

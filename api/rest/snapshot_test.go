@@ -1,0 +1,100 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestSnapshot has many ask and one read.
+func TestSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reads atomic.Int64
+		var fault atomic.Pointer[error]
+		s := newSnapshot(time.Now, func(context.Context) (int64, error) {
+			time.Sleep(time.Second)
+			if err := fault.Load(); err != nil {
+				return 0, *err
+			}
+			return reads.Add(1), nil
+		})
+		get := func(want int64, wait time.Duration) {
+			t.Helper()
+			begin := time.Now()
+			got, err := s.get(t.Context())
+			if took := time.Since(begin); got != want || err != nil || took != wait {
+				t.Errorf("%d, %v after %s; want %d after %s", got, err, took, want, wait)
+			}
+		}
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { get(1, time.Second) })
+		}
+		all.Wait()
+		get(1, 0)
+		time.Sleep(fresh)
+		get(1, 0) // and it is read anew meanwhile
+		time.Sleep(1500 * time.Millisecond)
+		get(2, 0)
+		time.Sleep(tolerable)
+		get(3, time.Second)
+
+		broken := errors.New("broken")
+		fault.Store(&broken)
+		time.Sleep(tolerable)
+		if got, err := s.get(t.Context()); !errors.Is(err, broken) || got != 0 {
+			t.Errorf("broken: %d, %v", got, err)
+		}
+		if got, err := s.known(t.Context()); !errors.Is(err, broken) || got != 3 {
+			t.Errorf("broken, what is known: %d, %v", got, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := s.get(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("who does not wait: %v", err)
+		}
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+	})
+}
+
+// TestCache keeps what was used last, as long as it is good.
+func TestCache(t *testing.T) {
+	now := noon
+	c := newCache[int](3, time.Minute, func() time.Time { return now })
+	reads := 0
+	get := func(key int) {
+		t.Helper()
+		got, err := c.get(t.Context(), strconv.Itoa(key), func(context.Context) (int, error) {
+			reads++
+			return 10 * key, nil
+		})
+		if got != 10*key || err != nil {
+			t.Errorf("%d: %d, %v", key, got, err)
+		}
+	}
+	for _, step := range []struct{ key, reads int }{{1, 1}, {2, 2}, {3, 3}, {1, 3}, {4, 4}, {1, 4}, {2, 5}} { // 4 throws 2 out, and 2 throws 3
+		if get(step.key); reads != step.reads {
+			t.Errorf("after %d: %d reads, want %d", step.key, reads, step.reads)
+		}
+	}
+	now = now.Add(time.Minute)
+	if get(1); reads != 6 {
+		t.Error("what is old is told again")
+	}
+	if len(c.places) > 3 || c.order.Len() > 3 {
+		t.Errorf("%d are kept", len(c.places))
+	}
+	broken := errors.New("broken")
+	if _, err := c.get(t.Context(), "x", func(context.Context) (int, error) { return 0, broken }); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if got, err := c.get(t.Context(), "x", func(context.Context) (int, error) { return 7, nil }); got != 7 || err != nil {
+		t.Error("an error is remembered")
+	}
+}
