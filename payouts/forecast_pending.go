@@ -95,9 +95,11 @@ func (f *Forecaster) division(ctx context.Context, b *shares.Block, st BlockStat
 		return nil, err
 	}
 	if terms.PerShare() {
-		network, err := f.network(b)
-		if err != nil {
-			return nil, err
+		network := st.Network // as it was when the round was paid
+		if network == 0 {
+			if network, err = f.network(b); err != nil {
+				return nil, err
+			}
 		}
 		d.Credits, _, err = terms.Accrue(d.weights, network, f.subsidy(b.Height), max(st.Fees, 0))
 		return d, err

@@ -166,6 +166,10 @@ func (f *Forecaster) weigh(ctx context.Context, out *Forecast) error {
 		out.Size = out.Network * shares.Weight(out.Terms.Multiple)
 	}
 	w, err := f.cfg.Ledger.Window(ctx, chainhash.Hash{}, out.Size)
+	// When the difficulty has risen a lot, what is kept may be less than the window is now.
+	for size := out.Size - out.Network; errors.Is(err, shares.ErrFolded) && size > 0 && out.Network > 0; size -= out.Network {
+		w, err = f.cfg.Ledger.Window(ctx, chainhash.Hash{}, size)
+	}
 	out.Total, out.Weights = w.Total, w.Credits
 	return err
 }

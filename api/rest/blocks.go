@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -161,6 +162,10 @@ func (v *Views) blockOf(b *foundBlock, tip int32, names *names) oas.Block {
 	if onChain(state) && tip >= b.Height {
 		out.Confirmations = tip - b.Height + 1
 	}
+	if root := b.state.Tree; root != nil {
+		out.Root = &oas.SumRoot{Hash: root.Hash.String(), Weight: strconv.FormatInt(int64(root.Weight), 10), CreditSat: root.Credit, Count: root.Count}
+		out.AccountsCount = &root.Count
+	}
 	if st := &b.state; st.Terms != nil {
 		terms := termsOf(*st.Terms)
 		out.Terms = &terms
@@ -240,10 +245,6 @@ func (v *Views) GetBlock(ctx context.Context, request oas.GetBlockRequestObject)
 		return nil, err
 	}
 	out := v.blockOf(b, v.tip(ctx), names)
-	if root := b.state.Tree; root != nil {
-		out.Root = &oas.SumRoot{Hash: root.Hash.String(), Weight: fmt.Sprint(root.Weight), CreditSat: root.Credit, Count: root.Count}
-		out.AccountsCount = &root.Count
-	}
 	return oas.GetBlock200JSONResponse(out), nil
 }
 

@@ -221,12 +221,12 @@ func (v *Views) compatInfo(ctx context.Context, _ *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	present, err := v.presence.get(ctx)
+	programs, err := v.programs.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	agents := make([]compatAgent, 0, len(present.programs))
-	for _, p := range present.programs {
+	agents := make([]compatAgent, 0, len(programs))
+	for _, p := range programs {
 		agents = append(agents, compatAgent{UserAgent: p.Name, Count: p.WorkersCount})
 	}
 	r, err := v.rank(ctx, 0)

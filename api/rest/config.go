@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
@@ -11,6 +10,8 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"github.com/gbtpool/gbtpool/api/login"
+	"github.com/gbtpool/gbtpool/api/token"
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
@@ -98,30 +99,17 @@ type Thresholds interface {
 	SetThreshold(ctx context.Context, account string, amount int64) error
 }
 
-// Proofs are the proofs that blocks count accounts.
+// Proofs proves what blocks count. A payouts.Proofs does.
 type Proofs interface {
-	// ProofOf returns the proof as JSON. It fails with shares.ErrUnknown or payouts.ErrNotFound if the block has none.
-	ProofOf(ctx context.Context, block chainhash.Hash, account string) (json.RawMessage, error)
+	// Of proves what a block counts for an account; see payouts.Proofs.Of.
+	Of(ctx context.Context, block chainhash.Hash, account string) (*payouts.BlockProof, error)
 }
 
-// Login is how an address proves itself. A *Problem that it fails with is the answer.
+// Login is how an address proves itself. A login.Desk is one.
 type Login interface {
-	// Challenge makes a challenge for an account.
-	Challenge(ctx context.Context, account string) (Challenge, error)
-	// Answer takes the signature of a challenge, and makes a token if it is right.
-	Answer(ctx context.Context, challenge, signature string) (Token, error)
-}
-
-// Challenge is what an address has to sign.
-type Challenge struct {
-	ID, Message string
-	Expires     time.Time
-}
-
-// Token is a token of an account.
-type Token struct {
-	Token, Account, Scope string
-	Expires               time.Time
+	// Challenge asks an address, and Answer takes the signature and returns a token; see login.Desk.
+	Challenge(ctx context.Context, address string) (login.Challenge, error)
+	Answer(ctx context.Context, challenge, signature string) (string, *token.Claims, error)
 }
 
 // Config configures Views. All but Series, Thresholds, Proofs, Login, Banned, Caller and Notices is required.
@@ -146,7 +134,7 @@ type Config struct {
 	Login      Login
 	// Banned says whether and why an account is banned.
 	Banned func(account string) (shares.Ban, bool)
-	// Caller returns who asks; without it nobody has a token.
+	// Caller returns who asks; left out, it is CallerOf.
 	Caller func(ctx context.Context) Caller
 	// ShareTarget returns the share target that an account's work has now.
 	ShareTarget func(account string) gbt.Target
@@ -183,7 +171,7 @@ func (cfg *Config) fill() {
 		cfg.Banned = func(string) (shares.Ban, bool) { return shares.Ban{}, false }
 	}
 	if cfg.Caller == nil {
-		cfg.Caller = func(context.Context) Caller { return Caller{} }
+		cfg.Caller = CallerOf
 	}
 	if cfg.Notices == nil {
 		cfg.Notices = func(context.Context) []Notice { return nil }

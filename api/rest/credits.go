@@ -1,7 +1,10 @@
 package rest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sort"
@@ -86,9 +89,29 @@ func (v *Views) GetBlockProof(ctx context.Context, request oas.GetBlockProofRequ
 	if v.cfg.Proofs == nil {
 		return nil, problem(http.StatusNotFound, "this pool makes no proofs")
 	}
-	raw, err := v.cfg.Proofs.ProofOf(ctx, b.Hash, account)
-	if err != nil {
+	proof, err := v.cfg.Proofs.Of(ctx, b.Hash, account)
+	switch {
+	case errors.Is(err, payouts.ErrNoTree), errors.Is(err, payouts.ErrNotFound):
+		return nil, &Problem{Status: http.StatusNotFound, Detail: "no root is published for the block yet: one is when it is credited", Cause: err}
+	case errors.Is(err, payouts.ErrTreeLost):
+		return nil, &Problem{Status: http.StatusGone, Detail: "the tree of the block is lost, and with it what would prove anything", Cause: err}
+	case err != nil:
 		return nil, err
 	}
-	return rawJSON(raw), nil
+	return proofOf(proof)
+}
+
+// proofOf makes the answer of a proof, whose numbers stay as they are written.
+func proofOf(proof *payouts.BlockProof) (oas.GetBlockProof200JSONResponse, error) {
+	raw, err := json.Marshal(proof)
+	if err != nil {
+		return nil, fmt.Errorf("proof: %w", err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	out := make(oas.GetBlockProof200JSONResponse)
+	if err := decoder.Decode(&out); err != nil {
+		return nil, fmt.Errorf("proof: %w", err)
+	}
+	return out, nil
 }

@@ -108,31 +108,28 @@ func (v *Views) figuresOf(ctx context.Context, account string) (*figures, error)
 }
 
 // presence is who works.
-type presence struct {
-	accounts, workers int
-	programs          []oas.Program
+type presence struct{ accounts, workers int }
+
+func (v *Views) readPresence(ctx context.Context) (presence, error) {
+	accounts, workers, err := v.cfg.Presence.Active(ctx, v.cfg.Now().Add(-activeFor))
+	return presence{accounts, workers}, err
 }
 
 // maxPrograms is how many mining programs are told of: what a program calls itself is its own choice.
 const maxPrograms = 50
 
-func (v *Views) readPresence(ctx context.Context) (presence, error) {
-	var p presence
-	var err error
-	if p.accounts, p.workers, err = v.cfg.Presence.Active(ctx, v.cfg.Now().Add(-activeFor)); err != nil {
-		return p, err
-	}
+// readPrograms counts workers by program, those of the most workers first. That costs the store all workers.
+func (v *Views) readPrograms(ctx context.Context) ([]oas.Program, error) {
 	agents, err := v.cfg.Presence.Agents(ctx)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	p.programs = make([]oas.Program, 0, len(agents))
+	out := make([]oas.Program, 0, len(agents))
 	for name, count := range agents {
-		p.programs = append(p.programs, oas.Program{Name: name, WorkersCount: count})
+		out = append(out, oas.Program{Name: name, WorkersCount: count})
 	}
-	slices.SortFunc(p.programs, func(a, b oas.Program) int {
+	slices.SortFunc(out, func(a, b oas.Program) int {
 		return cmp.Or(cmp.Compare(b.WorkersCount, a.WorkersCount), strings.Compare(a.Name, b.Name))
 	})
-	p.programs = p.programs[:min(len(p.programs), maxPrograms)]
-	return p, nil
+	return out[:min(len(out), maxPrograms)], nil
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gbtpool/gbtpool"
+	"github.com/gbtpool/gbtpool/api/login"
+	"github.com/gbtpool/gbtpool/api/token"
 )
 
 var update = flag.Bool("update", false, "write golden files")
@@ -186,6 +188,11 @@ func TestAnswers(t *testing.T) {
 		{"settings", "GET " + paths + "/settings", "", as(alice())},
 		{"settings-nobody", "GET " + paths + "/settings", "", nil},
 		{"settings-other", "GET " + hidden + "/settings", "", as(alice())},
+		{"settings-unsure", "GET " + paths + "/settings", "", func(w *world) {
+			w.caller = Caller{Account: miner("alice"), Scopes: []string{ScopeRead}, Unsure: &token.Error{Kind: token.ErrUnavailable}}
+		}},
+		{"settings-admin", "GET " + paths + "/settings", "", as(admin())},
+		{"settings-operator", "GET " + paths + "/settings", "", as(Caller{Scopes: []string{ScopeWrite}})},
 		{"settings-scope", "GET " + hidden + "/settings", "", as(carol())},
 		{"settings-set", "PUT " + paths + "/settings", `{"threshold_sat":0,"display_name":"Al","hidden":true}`, as(alice())},
 		{"settings-name", "PUT " + paths + "/settings", `{"threshold_sat":0,"display_name":"<b>","hidden":true}`, as(alice())},
@@ -202,6 +209,7 @@ func TestAnswers(t *testing.T) {
 		{"credits-folded", "GET /api/v1/blocks/" + hash("block 1") + "/credits", "", func(w *world) { w.folded[hashOf("block 1")] = true }},
 		{"proof", "GET /api/v1/blocks/" + hash("block 1") + "/proof/" + miner("alice"), "", nil},
 		{"proof-none", "GET /api/v1/blocks/" + hash("block 3") + "/proof/" + miner("alice"), "", nil},
+		{"proof-lost", "GET /api/v1/blocks/" + hash("block 2") + "/proof/" + miner("alice"), "", nil},
 		{"proof-hidden", "GET /api/v1/blocks/" + hash("block 1") + "/proof/" + miner("carol"), "", nil},
 		{"rounds", "GET /api/v1/rounds?limit=2", "", nil},
 		{"payouts", "GET /api/v1/payouts", "", nil},
@@ -213,7 +221,9 @@ func TestAnswers(t *testing.T) {
 		{"login", "POST /api/v1/login", `{"address":"` + miner("alice") + `"}`, nil},
 		{"login-wrong", "POST /api/v1/login", `{"address":"1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"}`, nil},
 		{"login-answer", "POST /api/v1/login/AAAAAAAAAAAAAAAAAAAAAAAAAA", `{"signature":"c2ln"}`, nil},
-		{"login-refused", "POST /api/v1/login/AAAAAAAAAAAAAAAAAAAAAAAAAA", `{"signature":"c2ln"}`, func(w *world) { w.ends = problem(http.StatusUnauthorized, "the signature is not of this address") }},
+		{"login-refused", "POST /api/v1/login/AAAAAAAAAAAAAAAAAAAAAAAAAA", `{"signature":"c2ln"}`, func(w *world) { w.ends = login.ErrSignature }},
+		{"login-late", "POST /api/v1/login/AAAAAAAAAAAAAAAAAAAAAAAAAA", `{"signature":"c2ln"}`, func(w *world) { w.ends = login.ErrChallenge }},
+		{"login-kind", "POST /api/v1/login", `{"address":"` + miner("alice") + `"}`, func(w *world) { w.ends = login.ErrAddress }},
 		{"nowhere", "GET /api/v1/nothing", "", nil},
 		{"method", "DELETE /api/v1/pool", "", nil},
 	} {

@@ -15,6 +15,8 @@ func (v *Views) GetPool(ctx context.Context, _ oas.GetPoolRequestObject) (oas.Ge
 	stats, trouble := v.pool.known(ctx)
 	present, err := v.presence.known(ctx)
 	trouble = errors.Join(trouble, err)
+	programs, err := v.programs.known(ctx)
+	trouble = errors.Join(trouble, err)
 	found, err := v.blocks.known(ctx)
 	trouble = errors.Join(trouble, err)
 	if ctx.Err() != nil {
@@ -24,7 +26,7 @@ func (v *Views) GetPool(ctx context.Context, _ oas.GetPoolRequestObject) (oas.Ge
 		Name: v.cfg.Name, Chain: v.cfg.About.Chain, Version: v.cfg.Version, StartedAt: v.cfg.Started.UTC(), MineURL: v.cfg.MineURL,
 		Scheme: string(v.cfg.Terms.Scheme), FeeBp: v.cfg.Terms.Fee,
 		HashRatesHs: ratesOf(&stats), Shares: sharesOf(&stats), BlocksFoundCount: stats.Blocks,
-		AccountsCount: present.accounts, WorkersCount: present.workers, Programs: present.programs,
+		AccountsCount: present.accounts, WorkersCount: present.workers, Programs: programs,
 		Round: v.currentRound(found),
 	}
 	if out.Programs == nil {

@@ -119,7 +119,7 @@ func (w *world) addBlocks() {
 	notes := make(map[string]string)
 	w.journal.notes[payouts.NotesBlocks] = notes
 	credited := w.addBlock(1, "alice", 90)
-	w.journal.set(payouts.TableBlocks, credited.String(), payouts.BlockState{Stage: payouts.BlockCredited, Height: 90, Account: miner("alice"), Reward: 5_000_000_000, Terms: &terms, Parts: 1, Part: 1, Tree: &payouts.Root{Hash: payouts.Digest{1}, Weight: 7 * network, Credit: 4_950_000_000, Count: 3}})
+	w.journal.set(payouts.TableBlocks, credited.String(), payouts.BlockState{Stage: payouts.BlockCredited, Height: 90, Account: miner("alice"), Reward: 5_000_000_000, Terms: &terms, Parts: 1, Part: 1, Tree: &payouts.Root{Hash: payouts.Digest{1}, Count: 3, Weight: 6 * network, Credit: 4_950_000_000}})
 	orphaned := w.addBlock(2, "bob", 150)
 	w.journal.set(payouts.TableBlocks, orphaned.String(), payouts.BlockState{Stage: payouts.BlockFound, Height: 150})
 	notes[orphaned.String()] = "orphaned 51/100"

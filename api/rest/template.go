@@ -19,32 +19,67 @@ type rendered struct {
 }
 
 type renderedTemplate struct {
-	seq  uint64
-	body rawJSON
+	doc  oas.GetTemplateTransactions200JSONResponse
+	body renderedJSON
+}
+
+// renderedJSON is an answer that is JSON already.
+type renderedJSON []byte
+
+// VisitGetTemplateTransactionsResponse implements oas.GetTemplateTransactionsResponseObject.
+func (j renderedJSON) VisitGetTemplateTransactionsResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(j)
+	return err
 }
 
 // GetTemplateTransactions implements oas.StrictServerInterface.
 func (v *Views) GetTemplateTransactions(context.Context, oas.GetTemplateTransactionsRequestObject) (oas.GetTemplateTransactionsResponseObject, error) {
+	r, err := v.transactions()
+	if err != nil {
+		return nil, err
+	}
+	return r.doc, nil
+}
+
+// transactions describes the transactions of the template in force.
+func (v *Views) transactions() (*renderedTemplate, error) {
 	t, err := v.cfg.Template()
 	if err != nil {
 		return nil, err
 	}
-	if r := v.template.last.Load(); r != nil && r.seq == t.Seq {
-		return r.body, nil
+	if r := v.template.last.Load(); r != nil && r.doc.Number == int64(t.Seq) {
+		return r, nil
 	}
-	doc := oas.TemplateTransactions{
+	r := &renderedTemplate{doc: oas.GetTemplateTransactions200JSONResponse{
 		Number: int64(t.Seq), Height: t.Height, WeightLimitWu: t.WeightLimit, Transactions: make([]oas.TemplateTransaction, len(t.Transactions)),
-	}
+	}}
 	for i := range t.Transactions {
-		doc.Transactions[i] = transactionOf(&t.Transactions[i])
+		r.doc.Transactions[i] = transactionOf(&t.Transactions[i])
 	}
-	body, err := json.Marshal(doc)
+	body, err := json.Marshal(r.doc)
 	if err != nil {
 		return nil, fmt.Errorf("transactions: %w", err)
 	}
-	r := &renderedTemplate{t.Seq, append(body, '\n')}
+	r.body = append(body, '\n')
 	v.template.last.Store(r)
-	return r.body, nil
+	return r, nil
+}
+
+// asRendered has the list of transactions sent as it was rendered.
+func (v *Views) asRendered(next oas.StrictHandlerFunc, operation string) oas.StrictHandlerFunc {
+	if operation != "GetTemplateTransactions" {
+		return next
+	}
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
+		answer, err := next(ctx, w, r, request)
+		doc, ok := answer.(oas.GetTemplateTransactions200JSONResponse)
+		if last := v.template.last.Load(); err == nil && ok && last != nil && last.doc.Number == doc.Number {
+			return last.body, nil
+		}
+		return answer, err
+	}
 }
 
 func transactionOf(tx *gbt.Transaction) oas.TemplateTransaction {

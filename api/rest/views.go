@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -29,6 +30,7 @@ type Views struct {
 
 	pool     *snapshot[shares.Stats]
 	presence *snapshot[presence]
+	programs *snapshot[[]oas.Program]
 	blocks   *snapshot[*foundBlocks]
 	settled  *snapshot[*settlements]
 	worker   *snapshot[map[string]string]
@@ -56,6 +58,8 @@ func New(cfg Config) (*Views, error) {
 	v := &Views{cfg: cfg}
 	v.pool = newSnapshot(cfg.Now, cfg.Figures.Pool)
 	v.presence = newSnapshot(cfg.Now, v.readPresence)
+	v.programs = newSnapshot(cfg.Now, v.readPrograms)
+	v.programs.fresh, v.programs.tolerable = time.Minute, 5*time.Minute
 	v.blocks = newSnapshot(cfg.Now, v.readBlocks)
 	v.settled = newSnapshot(cfg.Now, v.readSettlements)
 	v.worker = newSnapshot(cfg.Now, func(ctx context.Context) (map[string]string, error) {
@@ -75,7 +79,7 @@ func New(cfg Config) (*Views, error) {
 // makes one of them.
 func (v *Views) Mount(r chi.Router, middlewares ...func(http.Handler) http.Handler) {
 	inner := chi.NewRouter()
-	oas.HandlerWithOptions(oas.NewStrictHandlerWithOptions(v, nil, oas.StrictHTTPServerOptions{
+	oas.HandlerWithOptions(oas.NewStrictHandlerWithOptions(v, []oas.StrictMiddlewareFunc{v.asRendered}, oas.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: invalid, ResponseErrorHandlerFunc: v.fail,
 	}), oas.ChiServerOptions{BaseRouter: inner, ErrorHandlerFunc: invalid})
 	v.graft(r, inner, middlewares)

@@ -21,6 +21,8 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 	"go.uber.org/goleak"
 
+	"github.com/gbtpool/gbtpool/api/login"
+	"github.com/gbtpool/gbtpool/api/token"
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
@@ -212,19 +214,22 @@ func (w *world) SetThreshold(_ context.Context, account string, amount int64) er
 
 // Proofs and Login.
 
-func (w *world) ProofOf(_ context.Context, block chainhash.Hash, account string) (json.RawMessage, error) {
-	if block != hashOf("block 1") {
-		return nil, payouts.ErrNotFound
+func (w *world) Of(_ context.Context, block chainhash.Hash, account string) (*payouts.BlockProof, error) {
+	switch block {
+	case hashOf("block 1"):
+		return &payouts.BlockProof{Version: 1, Block: block, Account: account, Reward: 1<<53 + 1, Proof: &payouts.Proof{Account: account, Weight: 1<<62 + 1}}, w.err()
+	case hashOf("block 2"):
+		return nil, payouts.ErrTreeLost
 	}
-	return json.RawMessage(fmt.Sprintf(`{"version":1,"block":%q,"account":%q}`, block, account)), w.err()
+	return nil, payouts.ErrNoTree
 }
 
-func (w *world) Challenge(_ context.Context, account string) (Challenge, error) {
-	return Challenge{ID: "AAAAAAAAAAAAAAAAAAAAAAAAAA", Message: "log in as " + account, Expires: noon.Add(5 * time.Minute)}, errors.Join(w.ends, w.err())
+func (w *world) Challenge(_ context.Context, account string) (login.Challenge, error) {
+	return login.Challenge{ID: "AAAAAAAAAAAAAAAAAAAAAAAAAA", Message: "log in as " + account, Expires: noon.Add(5 * time.Minute)}, errors.Join(w.ends, w.err())
 }
 
-func (w *world) Answer(context.Context, string, string) (Token, error) {
-	return Token{Token: "a.b.c", Account: miner("alice"), Scope: "stats:read account:write", Expires: noon.Add(time.Hour)}, errors.Join(w.ends, w.err())
+func (w *world) Answer(context.Context, string, string) (string, *token.Claims, error) {
+	return "a.b.c", &token.Claims{Account: miner("alice"), Expires: noon.Add(time.Hour)}, errors.Join(w.ends, w.err())
 }
 
 // Chain.
