@@ -68,7 +68,7 @@ func (s *BlockShares) fill(d *division) {
 	weights, credits := d.weights, d.Credits
 	for len(weights) > 0 || len(credits) > 0 {
 		var next BlockShare
-		order := 0
+		var order int
 		switch {
 		case len(weights) == 0:
 			order = 1

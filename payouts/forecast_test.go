@@ -47,11 +47,11 @@ func (b *books) Round(ctx context.Context, block chainhash.Hash) (shares.Round, 
 }
 
 // foresee makes a Forecaster of a pool.
-func foresee(t testing.TB, p *pool, change func(*ForecasterConfig)) *Forecaster {
-	t.Helper()
+func foresee(tb testing.TB, p *pool, change func(*ForecasterConfig)) *Forecaster {
+	tb.Helper()
 	target, err := gbt.TargetFromBits(0x207fffff)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cfg := ForecasterConfig{
 		Ledger: &books{fakeLedger: p.ledger}, Journal: p.store, Terms: p.cfg.Terms, Params: &chaincfg.RegressionNetParams,
@@ -65,17 +65,17 @@ func foresee(t testing.TB, p *pool, change func(*ForecasterConfig)) *Forecaster 
 	}
 	f, err := NewForecaster(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return f
 }
 
 // mustLook makes one forecast.
-func mustLook(t testing.TB, f *Forecaster) *Forecast {
-	t.Helper()
+func mustLook(tb testing.TB, f *Forecaster) *Forecast {
+	tb.Helper()
 	out, err := f.look(context.Background())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	f.current.Store(out)
 	return out

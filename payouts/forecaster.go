@@ -86,7 +86,7 @@ func (f *Forecaster) Run(ctx context.Context) error {
 		wait := min(f.cfg.Every, firstLook)
 		next, err := f.look(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it ends with ctx
 		}
 		f.tell(ctx, err)
 		if err == nil {

@@ -54,10 +54,11 @@ func TestRedisAway(t *testing.T) {
 		w.caller = alice()
 		w.away.Store(true)
 		v := w.views()
+		method, _, _ := strings.Cut(line, " ")
 		body := map[string]string{
 			"PUT":  `{"threshold_sat":0,"display_name":"","hidden":true}`,
 			"POST": `{"address":"` + miner("alice") + `"}`,
-		}[line[:strings.Index(line, " ")]]
+		}[method]
 		rec := ask(t, server(t, v), find, request(line, body))
 		if rec.Code != want {
 			t.Errorf("%s: %d, want %d: %s", line, rec.Code, want, rec.Body)

@@ -88,26 +88,26 @@ func TestNerdMiner(t *testing.T) {
 }
 
 // convertHashrate reads a hash rate as ckstats does (utils/helpers.ts): it fails on whatever that would throw at.
-func convertHashrate(t testing.TB, value string) *big.Int {
-	t.Helper()
+func convertHashrate(tb testing.TB, value string) *big.Int {
+	tb.Helper()
 	units := map[string]float64{"P": 1e15, "T": 1e12, "G": 1e9, "M": 1e6, "K": 1e3}
 	if m := regexp.MustCompile(`^(\d+(?:\.\d+)?)([PTGMK])$`).FindStringSubmatch(value); m != nil {
 		n, err := strconv.ParseFloat(m[1], 64)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		out, _ := big.NewFloat(math.Round(n * units[m[2]])).Int(nil)
 		return out
 	}
-	return bigInt(t, value)
+	return bigInt(tb, value)
 }
 
 // bigInt reads a number as BigInt of JavaScript does.
-func bigInt(t testing.TB, value string) *big.Int {
-	t.Helper()
+func bigInt(tb testing.TB, value string) *big.Int {
+	tb.Helper()
 	out, ok := new(big.Int).SetString(value, 10)
 	if !ok {
-		t.Fatalf("BigInt(%q) throws", value)
+		tb.Fatalf("BigInt(%q) throws", value)
 	}
 	return out
 }
@@ -183,7 +183,9 @@ func TestCkstats(t *testing.T) {
 		}
 	}
 	// ckstats finds the network's difficulty from these.
-	if diff, accepted := stats["diff"].(float64), stats["accepted"].(float64); accepted/diff*100 < 0.98 || accepted/diff*100 > 1.02 {
+	diff, _ := stats["diff"].(float64)
+	accepted, _ := stats["accepted"].(float64)
+	if network := accepted / diff * 100; !(network > 0.98 && network < 1.02) {
 		t.Errorf("accepted %g, diff %g %%", accepted, diff)
 	}
 }

@@ -15,6 +15,7 @@ import (
 func Conditional(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Cache-Control", "no-store") // tokens are among the answers
 			next.ServeHTTP(w, r)
 			return
 		}

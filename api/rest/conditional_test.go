@@ -56,6 +56,15 @@ func TestConditional(t *testing.T) {
 	}
 }
 
+// TestNotStored has no cache keep what is sent for a signature.
+func TestNotStored(t *testing.T) {
+	rec := httptest.NewRecorder()
+	server(t, newWorld(t).views()).ServeHTTP(rec, request("POST /api/v1/login/AAAAAAAAAAAAAAAAAAAAAAAAAA", `{"signature":"c2ln"}`))
+	if rec.Code != http.StatusOK || rec.Header().Get("Cache-Control") != "no-store" || rec.Header().Get("ETag") != "" {
+		t.Errorf("%d %v", rec.Code, rec.Header())
+	}
+}
+
 // TestLargeBody refuses what is larger than any selection.
 func TestLargeBody(t *testing.T) {
 	h := server(t, newWorld(t).views())

@@ -29,11 +29,11 @@ import (
 var update = flag.Bool("update", false, "write golden files")
 
 // server serves Views as the program does.
-func server(t testing.TB, v *Views) http.Handler {
-	t.Helper()
+func server(tb testing.TB, v *Views) http.Handler {
+	tb.Helper()
 	validator, err := Validator()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r := chi.NewRouter()
 	r.NotFound(NotFound)
@@ -44,16 +44,16 @@ func server(t testing.TB, v *Views) http.Handler {
 }
 
 // contract finds operations of openapi.yaml.
-func contract(t testing.TB) routers.Router {
-	t.Helper()
+func contract(tb testing.TB) routers.Router {
+	tb.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(gbtpool.Contract()))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	doc.Servers = nil
 	router, err := gorillamux.NewRouter(doc)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return router
 }
@@ -69,8 +69,8 @@ func request(line, body string) *http.Request {
 }
 
 // ask sends a request, and fails the test unless the answer is as openapi.yaml says.
-func ask(t testing.TB, h http.Handler, find routers.Router, r *http.Request) *httptest.ResponseRecorder {
-	t.Helper()
+func ask(tb testing.TB, h http.Handler, find routers.Router, r *http.Request) *httptest.ResponseRecorder {
+	tb.Helper()
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, r)
 	as := r.Clone(context.Background())
@@ -80,7 +80,7 @@ func ask(t testing.TB, h http.Handler, find routers.Router, r *http.Request) *ht
 	route, params, err := find.FindRoute(as)
 	if err != nil {
 		if rec.Code != http.StatusNotFound && rec.Code != http.StatusMethodNotAllowed {
-			t.Errorf("%s %s is not in openapi.yaml and answers %d", r.Method, r.URL, rec.Code)
+			tb.Errorf("%s %s is not in openapi.yaml and answers %d", r.Method, r.URL, rec.Code)
 		}
 		return rec
 	}
@@ -93,7 +93,7 @@ func ask(t testing.TB, h http.Handler, find routers.Router, r *http.Request) *ht
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}
 	if err := openapi3filter.ValidateResponse(context.Background(), input); err != nil {
-		t.Errorf("%s %s answers what openapi.yaml does not say: %v", r.Method, r.URL, err)
+		tb.Errorf("%s %s answers what openapi.yaml does not say: %v", r.Method, r.URL, err)
 	}
 	return rec
 }

@@ -45,9 +45,9 @@ func (v *Views) inclusion(ctx context.Context, block, txid string, height int32)
 // include makes the proof that a transaction is in a block.
 func include(block *wire.MsgBlock, id chainhash.Hash) (*oas.Inclusion, error) {
 	index := -1
-	level := make([]chainhash.Hash, len(block.Transactions))
+	level := make([]chainhash.Hash, 0, len(block.Transactions)+1)
 	for i, tx := range block.Transactions {
-		if level[i] = tx.TxHash(); level[i] == id {
+		if level = append(level, tx.TxHash()); level[i] == id {
 			index = i
 		}
 	}
@@ -60,10 +60,9 @@ func include(block *wire.MsgBlock, id chainhash.Hash) (*oas.Inclusion, error) {
 			level = append(level, level[len(level)-1])
 		}
 		out.Branch = append(out.Branch, level[at^1].String())
-		above := make([]chainhash.Hash, len(level)/2)
-		for i := range above {
-			pair := append(bytes.Clone(level[2*i][:]), level[2*i+1][:]...)
-			above[i] = chainhash.DoubleHashH(pair)
+		above := make([]chainhash.Hash, 0, len(level)/2+1)
+		for i := 0; i < len(level); i += 2 {
+			above = append(above, chainhash.DoubleHashH(append(bytes.Clone(level[i][:]), level[i+1][:]...)))
 		}
 		level = above
 	}

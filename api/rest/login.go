@@ -50,7 +50,7 @@ func noLogin() error {
 
 // loginProblem says what an error of Login means.
 func loginProblem(err error) error {
-	status := 0
+	var status int
 	switch {
 	case errors.Is(err, login.ErrAddress):
 		status = http.StatusBadRequest

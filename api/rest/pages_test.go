@@ -46,8 +46,7 @@ func field(list, member string) func(map[string]json.RawMessage) []string {
 func lists() map[string]growing {
 	addWorker := func(w *world, n int) {
 		name := fmt.Sprintf("rig %d.%c", n, 'a'+n%26)
-		list := append(w.workers[miner("alice")], shares.WorkerStats{Worker: name, Stats: statsOf(1)})
-		w.workers[miner("alice")] = list
+		w.workers[miner("alice")] = append(w.workers[miner("alice")], shares.WorkerStats{Worker: name, Stats: statsOf(1)})
 	}
 	addBlock := func(w *world, n int) {
 		w.addBlock(n+10, "alice", int32(300+n))
@@ -66,7 +65,7 @@ func lists() map[string]growing {
 		}
 		return out
 	}
-	addSettlement := func(w *world, n int) {
+	addSettlement := func(w *world, _ int) {
 		w.addSettlement(uint64(len(w.journal.tables[payouts.TableSettlements])+1), payouts.Status{State: payouts.Planned})
 	}
 	return map[string]growing{
@@ -95,7 +94,7 @@ func lists() map[string]growing {
 			}
 			return out
 		}},
-		"credits": {"/api/v1/blocks/" + hashOf("block 3").String() + "/credits", field("credits", "address"), func(w *world, n int) {}, func(w *world) []string {
+		"credits": {"/api/v1/blocks/" + hashOf("block 3").String() + "/credits", field("credits", "address"), func(*world, int) {}, func(*world) []string {
 			return []string{miner("alice"), miner("bob")}
 		}},
 	}

@@ -101,9 +101,7 @@ func (v *Views) GetPayout(ctx context.Context, request oas.GetPayoutRequestObjec
 		CreatedAt: short.CreatedAt, Txid: short.Txid, Block: short.Block, Height: short.Height,
 		FeeSat: d.Plan.Fee, FeeBearer: oas.PayoutFeeBearer(d.Plan.Bearer),
 	}
-	if err := v.addVersions(&out, s, d); err != nil {
-		return nil, err
-	}
+	addVersions(&out, s, d)
 	if err := v.addPayees(ctx, &out, d); err != nil {
 		return nil, err
 	}
@@ -118,8 +116,7 @@ func (v *Views) GetPayout(ctx context.Context, request oas.GetPayoutRequestObjec
 }
 
 // addVersions adds what was signed of a settlement.
-func (v *Views) addVersions(out *oas.GetPayout200JSONResponse, s *payouts.Summary, d *payouts.Detail) error {
-	out.Versions = out.Versions[:0:0]
+func addVersions(out *oas.GetPayout200JSONResponse, s *payouts.Summary, d *payouts.Detail) {
 	for i := range d.Versions {
 		version := &d.Versions[i]
 		out.Versions = append(out.Versions, struct {
@@ -140,7 +137,6 @@ func (v *Views) addVersions(out *oas.GetPayout200JSONResponse, s *payouts.Summar
 			Txid   oas.Hash `json:"txid"`
 		}, 0)
 	}
-	return nil
 }
 
 // addPayees adds whom a settlement pays, but for those that hide.

@@ -17,7 +17,7 @@ import (
 )
 
 // Problem is an error as clients are told of it (RFC 9457). Whatever the routes depend on may fail with one.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it so
 	// Status is the HTTP status, and Detail what is wrong and what to change.
 	Status int
 	Detail string

@@ -3,6 +3,7 @@ package rest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,10 +20,10 @@ import (
 )
 
 // newWorld makes a pool of three miners, one of whom hides, with blocks and settlements in all states.
-func newWorld(t testing.TB) *world {
-	t.Helper()
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
 	w := &world{
-		t: t, now: noon,
+		t: tb, now: noon,
 		stats: make(map[string]shares.AccountStats), workers: make(map[string][]shares.WorkerStats),
 		windows: make(map[chainhash.Hash][]shares.Credit), folded: make(map[chainhash.Hash]bool),
 		profiles: map[string]shares.Profile{
@@ -131,7 +132,7 @@ func (w *world) addBlocks() {
 
 // addSettlement adds a settlement that pays alice and carol.
 func (w *world) addSettlement(id uint64, st payouts.Status) {
-	name := fmt.Sprint(id)
+	name := strconv.FormatUint(id, 10)
 	plan := payouts.Plan{
 		ID: id, Created: noon.Add(time.Duration(id) * time.Hour / 2).Add(-5 * time.Hour), Bearer: payouts.BearerPayees, Fee: 300,
 		Payees: []payouts.Payee{
@@ -150,7 +151,7 @@ func (w *world) addSettlement(id uint64, st payouts.Status) {
 // paymentTx is a version of a settlement.
 func paymentTx(id uint64, n int) *wire.MsgTx {
 	tx := wire.NewMsgTx(2)
-	previous := hashOf(fmt.Sprint(id))
+	previous := hashOf(strconv.FormatUint(id, 10))
 	tx.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&previous, 0), nil, nil))
 	tx.AddTxOut(wire.NewTxOut(int64(n), []byte{0x51}))
 	return tx

@@ -58,11 +58,9 @@ func (v *Views) transactions() (*renderedTemplate, error) {
 	for i := range t.Transactions {
 		r.doc.Transactions[i] = transactionOf(&t.Transactions[i])
 	}
-	body, err := json.Marshal(r.doc)
-	if err != nil {
+	if r.body, err = json.Marshal(r.doc); err != nil {
 		return nil, fmt.Errorf("transactions: %w", err)
 	}
-	r.body = append(body, '\n')
 	v.template.last.Store(r)
 	return r, nil
 }
