@@ -166,7 +166,7 @@ func (p *Pages) block(w http.ResponseWriter, r *http.Request) {
 	path := "/blocks/" + url.PathEscape(hash)
 	pool := p.askPool(ctx)
 	block := ask(ctx, p, "block", with1(p.views.block, hash))
-	credits := ask(ctx, p, "credits", with2(p.views.credits, hash, cursorOf(q, "cursor", listLength)))
+	credits := ask(ctx, p, "credits", with2(p.views.credits, hash, cursorOf(q, "cursor", creditsLength)))
 	address := strings.TrimSpace(q.Get("address"))
 	got := block.wait(ctx)
 	if !got.OK() {

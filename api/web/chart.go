@@ -23,6 +23,9 @@ type chart struct {
 	Trouble   *trouble
 }
 
+// OK reports whether the figures are there, though there may be none.
+func (c chart) OK() bool { return c.Trouble == nil }
+
 // chartRow is one time and its figures.
 type chartRow struct {
 	At      time.Time
@@ -174,7 +177,7 @@ func summary(title string, s oas.Series, span oas.Span) string {
 
 // spark is a drawing as small as a word.
 type spark struct {
-	Line, Words string
+	Line, Area, Words string
 }
 
 // newSpark draws the first figure of a series.
@@ -188,5 +191,17 @@ func newSpark(got part[oas.Series]) *spark {
 	if len(lines) == 0 || lines[0] == "" {
 		return nil
 	}
-	return &spark{Line: lines[0], Words: "at most " + top}
+	return &spark{Line: lines[0], Area: under(lines[0]), Words: "at most " + top}
+}
+
+// under returns the area below a line, which may have gaps, down to the edge of a spark.
+func under(line string) string {
+	var b strings.Builder
+	for run := range strings.SplitSeq(strings.TrimPrefix(line, "M"), "M") {
+		points := strings.Split(run, "L")
+		first, _, _ := strings.Cut(points[0], " ")
+		last, _, _ := strings.Cut(points[len(points)-1], " ")
+		fmt.Fprintf(&b, "M%sL%s 28L%s 28Z", run, last, first)
+	}
+	return b.String()
 }

@@ -58,7 +58,7 @@ func rate(hs float64) amount { return scaled(hs, "H/s") }
 // difficulty writes a difficulty for people.
 func difficulty(d float64) string {
 	a := scaled(d, "")
-	return strings.TrimSpace(a.N + " " + a.Unit)
+	return strings.TrimSpace(strings.TrimSuffix(a.N, ".00") + " " + a.Unit)
 }
 
 // work writes a decimal number of hashes, which may be larger than any integer type.
@@ -110,17 +110,22 @@ func count(n any) (string, error) {
 // coinFrom is the number of satoshis from which on amounts are written in bitcoins.
 const coinFrom = 1_000_000
 
-// money writes satoshis: from 0.01 BTC on in bitcoins with all eight places, below in satoshis.
-func money(sat int64) amount {
+// coins writes satoshis in bitcoins with all eight places, for columns.
+func coins(sat int64) amount {
 	const coin = 100_000_000
-	if sat < coinFrom && sat > -coinFrom {
-		return amount{N: grouped(sat), Unit: "sat"}
-	}
 	sign := ""
 	if sat < 0 {
 		sign, sat = "-", -sat
 	}
 	return amount{N: fmt.Sprintf("%s%s.%08d", sign, grouped(sat/coin), sat%coin), Unit: "BTC"}
+}
+
+// money writes satoshis: from 0.01 BTC on in bitcoins with all eight places, below in satoshis.
+func money(sat int64) amount {
+	if sat < coinFrom && sat > -coinFrom {
+		return amount{N: grouped(sat), Unit: "sat"}
+	}
+	return coins(sat)
 }
 
 // percent writes a ratio.
@@ -164,6 +169,8 @@ func lasting(seconds float64) string {
 		return fmt.Sprintf("%.0f %s %.0f %s", n, l, rest, s)
 	}
 	switch {
+	case seconds == 0:
+		return "0 s"
 	case seconds < 1:
 		return fmt.Sprintf("%.0f ms", seconds*1000)
 	case seconds < 10:

@@ -9,9 +9,10 @@ import (
 
 // How many entries pages have.
 const (
-	homeBlocks  = 6
-	homePayouts = 5
-	listLength  = 50
+	homeBlocks    = 6
+	homePayouts   = 5
+	creditsLength = 25
+	listLength    = 50
 )
 
 // connection is what a miner has to type in.

@@ -77,7 +77,7 @@ func (p *Pages) parse(addr func(string) string) (map[string]*template.Template, 
 func (p *Pages) funcs(addr func(string) string) template.FuncMap {
 	return template.FuncMap{
 		"addr": addr, "asset": p.assets.url,
-		"rate": rate, "work": work, "diff": difficulty, "count": count, "money": money, "percent": percent, "bp": basisPoints,
+		"rate": rate, "work": work, "diff": difficulty, "count": count, "money": money, "coins": coins, "percent": percent, "bp": basisPoints,
 		"scaled": scaled, "lasting": lasting, "stamp": stamp, "brief": brief, "tailed": tailed,
 		"since":   func(t time.Time) string { return since(p.cfg.Now(), t) },
 		"old":     func(t time.Time, seconds int) bool { return p.cfg.Now().Sub(t) > time.Duration(seconds)*time.Second },

@@ -70,6 +70,7 @@ type tile struct {
 	Class string
 	Txid  string // empty for one that stands for many
 	Words string
+	Many  bool // it stands for many
 }
 
 // rect is a place in the drawing.
@@ -179,7 +180,7 @@ func bandItems(group []oas.TemplateTransaction, b band, least int64) (items []it
 	}
 	if rest > 0 {
 		words := fmt.Sprintf("%s small transactions at %s sat/vB, %s WU together", grouped(rest), b.Words, grouped(weight))
-		items = append(items, item{weight: float64(weight), tile: tile{Class: b.Class + " many", Words: words}})
+		items = append(items, item{weight: float64(weight), tile: tile{Class: b.Class, Words: words, Many: true}})
 	}
 	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(b.weight, a.weight) })
 	return items, rest

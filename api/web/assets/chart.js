@@ -61,7 +61,7 @@ function options(el, chart) {
     tzDate: (ts) => window.uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
     scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 64, values: (_, splits) => times(splits) },
+      { ...axis, grid: { show: false }, space: 64, size: 36, gap: 4, values: (_, splits) => times(splits) },
       { ...axis, size: (plot, values) => 14 + 7.2 * Math.max(3, ...(values ?? []).map((v) => v.length)), values: (_, splits) => ticks(el.dataset.metric, splits) },
     ],
     series: [
