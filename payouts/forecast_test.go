@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,10 +25,20 @@ import (
 // books is a ledger whose windows know what they hold.
 type books struct {
 	*fakeLedger
+	mu  sync.Mutex // held while it is read or changed
 	err error
 }
 
+// change changes it while a Forecaster runs.
+func (b *books) change(what func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	what()
+}
+
 func (b *books) Window(ctx context.Context, block chainhash.Hash, size shares.Weight) (shares.Window, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.released[block] {
 		return shares.Window{}, shares.ErrFolded
 	}
@@ -39,6 +50,8 @@ func (b *books) Window(ctx context.Context, block chainhash.Hash, size shares.We
 }
 
 func (b *books) Round(ctx context.Context, block chainhash.Hash) (shares.Round, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	r, err := b.fakeLedger.Round(ctx, block)
 	for _, c := range r.Credits {
 		r.Total += c.Weight
@@ -267,7 +280,7 @@ func TestForecasterKeepsTheLast(t *testing.T) {
 		if first == nil {
 			t.Fatal("no forecast")
 		}
-		p.ledger.windows[chainhash.Hash{}] = []shares.Credit{{Account: "ann", Weight: 1}}
+		ledger.change(func() { p.ledger.windows[chainhash.Hash{}] = []shares.Credit{{Account: "ann", Weight: 1}} })
 		time.Sleep(9 * time.Second)
 		if f.Current() != first {
 			t.Error("a forecast came too early")
@@ -277,7 +290,7 @@ func TestForecasterKeepsTheLast(t *testing.T) {
 		if second.Of("ann").Weight != 1 {
 			t.Error("no new forecast")
 		}
-		ledger.err = shares.ErrAway
+		ledger.change(func() { ledger.err = shares.ErrAway })
 		time.Sleep(time.Minute)
 		if f.Current() != second {
 			t.Error("the last forecast is gone")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -102,7 +103,6 @@ func lists() map[string]growing {
 
 // TestPages walks through lists while they grow: each entry that was there comes once, and none twice.
 func TestPages(t *testing.T) {
-	find := contract(t)
 	for name, l := range lists() {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
@@ -120,7 +120,8 @@ func TestPages(t *testing.T) {
 				want, seen := l.start(w), make(map[string]int)
 				path := fmt.Sprintf("%s?limit=%d", l.path, rapid.IntRange(1, 5).Draw(rt, "limit"))
 				for next := path; next != ""; {
-					rec := ask(t, h, find, request("GET "+next, ""))
+					rec := httptest.NewRecorder()
+					h.ServeHTTP(rec, request("GET "+next, ""))
 					var page map[string]json.RawMessage
 					if err := json.Unmarshal(rec.Body.Bytes(), &page); err != nil || rec.Code != http.StatusOK {
 						rt.Fatalf("%s: %d %s %v", next, rec.Code, rec.Body, err)
