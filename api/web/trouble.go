@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gbtpool/gbtpool/api/oas"
+	"github.com/gbtpool/gbtpool/api/rest"
 )
 
 // Problem is an error that is for people to read.
@@ -83,8 +84,19 @@ func (p *Pages) asTrouble(ctx context.Context, what string, err error) *trouble 
 	case errors.Is(err, context.Canceled):
 		return &trouble{Status: http.StatusServiceUnavailable}
 	}
-	p.cfg.Log.LogAttrs(ctx, slog.LevelError, "page part failed", slog.String("part", what), slog.Any("error", err))
-	return &trouble{Status: http.StatusInternalServerError}
+	told := rest.AsProblem(err)
+	if told.Status == http.StatusInternalServerError {
+		p.cfg.Log.LogAttrs(ctx, slog.LevelError, "page part failed", slog.String("part", what), slog.Any("error", err))
+		return &trouble{Status: told.Status}
+	}
+	t = &trouble{Status: told.Status, Detail: told.Detail}
+	if told.Reason != "" {
+		t.Reason = &told.Reason
+	}
+	if !told.Until.IsZero() {
+		t.Until = &told.Until
+	}
+	return t
 }
 
 // part is one part of a page: what was asked for, or why it is not there.

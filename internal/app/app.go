@@ -316,11 +316,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.cashier != nil {
 		servers.Go(func() error { return a.cashier.Settler.Run(ctx) })
 	}
-	if a.front != nil {
-		for _, run := range a.front.runs() {
-			servers.Go(func() error { return run(ctx) })
-		}
-	}
+	a.begin(ctx, servers.Go)
 	for _, run := range a.cfg.Beside {
 		carriers.Go(func() error { return run(carry) })
 	}

@@ -29,6 +29,8 @@ import (
 const (
 	// forecastEvery is how often it is worked out what the next block would pay.
 	forecastEvery = 10 * time.Second
+	// firstReach is how long what asks the ledger waits for it at the start.
+	firstReach = 2 * time.Second
 	// strictTransport is for how long browsers come back over TLS only.
 	strictTransport = 30 * 24 * time.Hour
 )
@@ -267,21 +269,6 @@ func (d *door) signIn(ctx context.Context, raw string) (context.Context, string,
 	return token.NewContext(ctx, claims), claims.Account, nil
 }
 
-// caller returns who asks, as the views want to know it.
-func caller(ctx context.Context) rest.Caller {
-	claims, ok := token.FromContext(ctx)
-	if !ok {
-		return rest.Caller{}
-	}
-	c := rest.Caller{Account: claims.Account}
-	for _, s := range claims.Scopes() {
-		if claims.Has(s) {
-			c.Scopes = append(c.Scopes, string(s))
-		}
-	}
-	return c
-}
-
 // accountOf implements events.Config.Caller: what an account's shares do is told to tokens that may read.
 func accountOf(ctx context.Context) (string, bool) {
 	claims, ok := token.FromContext(ctx)
@@ -349,6 +336,23 @@ func (d *door) runs() []func(ctx context.Context) error {
 		out = append(out, d.admin.Run)
 	}
 	return out
+}
+
+// begin starts what runs for people, a moment after the start at most: most of it asks the ledger first.
+func (a *App) begin(ctx context.Context, run func(func() error)) {
+	if a.front == nil {
+		return
+	}
+	for _, part := range a.front.runs() {
+		run(func() error {
+			select {
+			case <-a.books.ledger.Reached():
+			case <-time.After(firstReach):
+			case <-ctx.Done():
+			}
+			return part(ctx)
+		})
+	}
 }
 
 // challenges makes what addresses prove themselves with.

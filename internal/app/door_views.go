@@ -2,9 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -14,7 +11,6 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/gbtpool/gbtpool/api/guard"
-	"github.com/gbtpool/gbtpool/api/login"
 	"github.com/gbtpool/gbtpool/api/rest"
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/internal/node"
@@ -52,16 +48,16 @@ func (a *App) views(d *door) (*rest.Views, error) {
 	cfg := rest.Config{
 		About: a.about(d), Template: a.feed.Current, Figures: ledger, Books: ledger, Journal: journal, Forecasts: d.forecast,
 		Nodes: a.nodeStatus, Chain: views{a}, Profiles: profiles, Histories: ledger, Presence: crowd, Series: series,
-		Banned: d.banned, Caller: caller, ShareTarget: a.shareTarget, Notices: a.notices, Now: time.Now, Log: a.cfg.Log.With("part", "views"),
+		Banned: d.banned, ShareTarget: a.shareTarget, Notices: a.notices, Now: time.Now, Log: a.cfg.Log.With("part", "views"),
 	}
 	if a.cashier != nil {
-		cfg.Thresholds, cfg.Proofs = a.cashier.Operator, proofs{a.cashier.Proofs}
+		cfg.Thresholds, cfg.Proofs = a.cashier.Operator, a.cashier.Proofs
 	}
 	desk, err := a.challenges(d)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Login = logins{desk}
+	cfg.Login = desk
 	return rest.New(cfg)
 }
 
@@ -153,65 +149,6 @@ func (a *App) notices(ctx context.Context) []rest.Notice {
 		out = append(out, rest.Notice{Level: rest.Warning, Text: strings.ToUpper(trouble[:1]) + trouble[1:]})
 	}
 	return out
-}
-
-// proofs tells the views what blocks count.
-type proofs struct{ *payouts.Proofs }
-
-// ProofOf implements rest.Proofs.
-func (p proofs) ProofOf(ctx context.Context, block chainhash.Hash, account string) (json.RawMessage, error) {
-	proof, err := p.Of(ctx, block, account)
-	switch {
-	case errors.Is(err, payouts.ErrNoTree):
-		return nil, &rest.Problem{Status: http.StatusNotFound, Detail: "nothing is published of this block: it is not credited yet, or it was before proofs were made, or under a scheme that pays for shares alone", Cause: err}
-	case errors.Is(err, payouts.ErrTreeLost):
-		return nil, &rest.Problem{Status: http.StatusGone, Detail: "what the proof would be made of is lost", Cause: err}
-	case err != nil:
-		return nil, err
-	}
-	raw, err := json.Marshal(proof)
-	if err != nil {
-		return nil, fmt.Errorf("proof: %w", err)
-	}
-	return raw, nil
-}
-
-// logins is a login.Desk as the views want it.
-type logins struct{ *login.Desk }
-
-// Challenge implements rest.Login.
-func (l logins) Challenge(ctx context.Context, account string) (rest.Challenge, error) {
-	c, err := l.Desk.Challenge(ctx, account)
-	return rest.Challenge{ID: c.ID, Message: c.Message, Expires: c.Expires}, loginProblem(err)
-}
-
-// Answer implements rest.Login.
-func (l logins) Answer(ctx context.Context, challenge, signature string) (rest.Token, error) {
-	raw, claims, err := l.Desk.Answer(ctx, challenge, signature)
-	if err != nil {
-		return rest.Token{}, loginProblem(err)
-	}
-	names := make([]string, 0, len(claims.Scopes()))
-	for _, s := range claims.Scopes() {
-		names = append(names, string(s))
-	}
-	return rest.Token{Token: raw, Account: claims.Account, Scope: strings.Join(names, " "), Expires: claims.Expires}, nil
-}
-
-// loginProblem says what an error of logging in means to clients.
-func loginProblem(err error) error {
-	status := 0
-	switch {
-	case errors.Is(err, login.ErrAddress):
-		status = http.StatusBadRequest
-	case errors.Is(err, login.ErrChallenge):
-		status = http.StatusGone
-	case errors.Is(err, login.ErrSignature):
-		status = http.StatusForbidden
-	default:
-		return err
-	}
-	return &rest.Problem{Status: status, Detail: err.Error(), Cause: err}
 }
 
 // writeProblem implements events.Config.Problem.

@@ -97,6 +97,9 @@ func (l *Ledger) Open(ctx context.Context) error {
 	return nil
 }
 
+// Reached returns a channel that is closed once Open has succeeded.
+func (l *Ledger) Reached() <-chan struct{} { return l.ready }
+
 // opened returns what Open found.
 func (l *Ledger) opened() (*opened, error) {
 	o := l.open.Load()
