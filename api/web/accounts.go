@@ -51,9 +51,9 @@ type accountsBody struct {
 func (p *Pages) accounts(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	// Who copies a user name has the worker in it too.
-	search, _, _ := strings.Cut(strings.TrimSpace(q.Get("address")), ".")
-	if addressForm().MatchString(search) {
-		http.Redirect(w, r, "/accounts/"+url.PathEscape(search), http.StatusSeeOther)
+	search := strings.TrimSpace(q.Get("address"))
+	if address, _, _ := strings.Cut(search, "."); addressForm().MatchString(address) {
+		http.Redirect(w, r, "/accounts/"+url.PathEscape(address), http.StatusSeeOther)
 		return
 	}
 	ctx, cancel := p.begin(r)
