@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,8 +57,7 @@ func (p *Pages) accounts(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/accounts/"+url.PathEscape(address), http.StatusSeeOther)
 		return
 	}
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	pool := p.askPool(ctx)
 	list := ask(ctx, p, "accounts", with1(p.views.accounts, cursorOf(q, "cursor", listLength))).wait(ctx)
 	top := pool.wait(ctx)
@@ -115,8 +115,7 @@ func expectations(share *float64) []expectation {
 
 // account shows what an account does and gets.
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	address, q := chi.URLParam(r, "address"), r.URL.Query()
 	span, path := spanOf(q), "/accounts/"+url.PathEscape(address)
 	pool := p.askPool(ctx)
@@ -132,11 +131,10 @@ func (p *Pages) account(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	workers := list.wait(ctx)
-	rows := p.workerRows(r, address, workers)
+	rows := p.workerRows(ctx, address, workers)
 	top := pool.wait(ctx)
-	_, owner := p.owner(r.Context(), r)
 	body := accountBody{
-		Account: got.V, Own: owner == got.V.Address, Workers: rows,
+		Account: got.V, Own: ownerOf(ctx) == got.V.Address, Workers: rows,
 		WorkersPager: newPager(path, "workers", "workers", q, workers.V.NextCursor),
 		Payouts:      payouts.wait(ctx), Fees: fees.wait(ctx),
 		HashRate: newChart("hash-rate", "Hash rate", history.wait(ctx), span, spanLinks(path, span)),
@@ -148,12 +146,10 @@ func (p *Pages) account(w http.ResponseWriter, r *http.Request) {
 }
 
 // workerRows asks for the drawings of workers, all at once. A worker without one has none.
-func (p *Pages) workerRows(r *http.Request, address string, list part[oas.WorkerPage]) part[[]workerRow] {
+func (p *Pages) workerRows(ctx context.Context, address string, list part[oas.WorkerPage]) part[[]workerRow] {
 	if !list.OK() {
 		return part[[]workerRow]{Trouble: list.Trouble}
 	}
-	ctx, cancel := p.begin(r)
-	defer cancel()
 	rows := make([]workerRow, len(list.V.Workers))
 	asks := make([]*asked[oas.Series], len(rows))
 	for i, worker := range list.V.Workers {

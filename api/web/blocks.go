@@ -99,8 +99,7 @@ func effortBars(blocks []oas.Block) []effortBar {
 }
 
 func (p *Pages) blocks(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	q := r.URL.Query()
 	pool := p.askPool(ctx)
 	list := ask(ctx, p, "blocks", with1(p.views.blocks, cursorOf(q, "cursor", listLength))).wait(ctx)
@@ -160,8 +159,7 @@ func divided(b oas.Block) []chainPart {
 }
 
 func (p *Pages) block(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	hash, q := strings.ToLower(chi.URLParam(r, "hash")), r.URL.Query()
 	path := "/blocks/" + url.PathEscape(hash)
 	pool := p.askPool(ctx)

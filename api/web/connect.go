@@ -50,8 +50,7 @@ type connectBody struct {
 func addressForm() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]{14,90}$`) }
 
 func (p *Pages) connect(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	pool, fees, schemes := p.askPool(ctx), ask(ctx, p, "fees", p.views.fees), ask(ctx, p, "schemes", p.views.schemes)
 	body := connectBody{Address: r.URL.Query().Get("address"), Fees: fees.wait(ctx), Schemes: schemes.wait(ctx)}
 	top := pool.wait(ctx)

@@ -161,9 +161,8 @@ func bodyOf(b *openapi3.RequestBody, out *operationDoc) string {
 		t := typeOf(content.Schema)
 		out.Body = &t
 		example := content.Example
-		for _, name := range slices.Sorted(maps.Keys(content.Examples)) {
-			example = content.Examples[name].Value.Value
-			break
+		if names := slices.Sorted(maps.Keys(content.Examples)); len(names) > 0 {
+			example = content.Examples[names[0]].Value.Value
 		}
 		if example == nil {
 			continue
@@ -183,13 +182,12 @@ func newAnswer(status string, r *openapi3.Response) answerDoc {
 	if r.Description != nil {
 		out.About = *r.Description
 	}
-	for _, media := range slices.Sorted(maps.Keys(r.Content)) {
-		t := typeOf(r.Content[media].Schema)
+	if media := slices.Sorted(maps.Keys(r.Content)); len(media) > 0 {
+		t := typeOf(r.Content[media[0]].Schema)
 		if t.Ref == "" {
-			t.Words = media
+			t.Words = media[0]
 		}
 		out.Type = &t
-		break
 	}
 	return out
 }
@@ -261,9 +259,9 @@ func plainType(s *openapi3.Schema) string {
 		words = strings.Join(names, " | ")
 	}
 	if len(s.OneOf) > 0 {
-		var kinds []string
-		for _, o := range s.OneOf {
-			kinds = append(kinds, typeOf(o).Words)
+		kinds := make([]string, len(s.OneOf))
+		for i, o := range s.OneOf {
+			kinds[i] = typeOf(o).Words
 		}
 		words = strings.Join(kinds, " or ")
 	}

@@ -15,8 +15,7 @@ type docsBody struct {
 
 // docs shows the contract, which is made ready for it once.
 func (p *Pages) docs(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	pool := p.askPool(ctx).wait(ctx)
 	body := docsBody{Contract: p.contract, URL: p.connectionOf(r, part[oas.Pool]{}).URL}
 	p.render(w, r, "docs", &page{Title: "API", Nav: "docs", Body: body, Pool: pool, Still: true})

@@ -77,8 +77,7 @@ func (b homeBody) Syncing() []oas.Node {
 }
 
 func (p *Pages) home(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	span := spanOf(r.URL.Query())
 	few, fewer := homeBlocks, homePayouts
 	pool := p.askPool(ctx)

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -27,8 +26,7 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request, body loginBody) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	pg := &page{Title: "Log in", Nav: "accounts", Body: body, Pool: p.askPool(ctx).wait(ctx), Still: true, Private: true}
 	if body.Trouble != nil && body.Trouble.Status >= 400 {
 		pg.Status = body.Trouble.Status
@@ -43,8 +41,7 @@ func (p *Pages) logIn(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, &trouble{Status: http.StatusNotFound, Detail: "This pool has no log-in."})
 		return
 	}
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	address := strings.TrimSpace(r.PostForm.Get("address"))
 	body := loginBody{Address: address}
 	if challenge := r.PostForm.Get("challenge"); challenge != "" {
@@ -52,7 +49,7 @@ func (p *Pages) logIn(w http.ResponseWriter, r *http.Request) {
 		signature := strings.Join(strings.Fields(r.PostForm.Get("signature")), "")
 		got := ask(ctx, p, "login", with2(p.views.answer, challenge, signature)).wait(ctx)
 		if got.OK() {
-			p.setCookie(w, r, &http.Cookie{Name: cookieSession, Value: got.V.Token}, got.V.ExpiresAt.Sub(p.cfg.Now()))
+			p.setCookie(w, r, cookieSession, got.V.Token, got.V.ExpiresAt.Sub(p.cfg.Now()))
 			http.Redirect(w, r, "/accounts/"+url.PathEscape(got.V.Address), http.StatusSeeOther)
 			return
 		}
@@ -73,7 +70,7 @@ func (p *Pages) logIn(w http.ResponseWriter, r *http.Request) {
 // logOut forgets the token. It stays good until it expires; the cookie was the only place that had
 // it.
 func (p *Pages) logOut(w http.ResponseWriter, r *http.Request) {
-	p.setCookie(w, r, &http.Cookie{Name: cookieSession}, 0)
+	p.setCookie(w, r, cookieSession, "", 0)
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
@@ -87,26 +84,24 @@ type settingsBody struct {
 	Error    string // what is wrong with what was sent
 }
 
-// owned returns the owner's context for the account of a request. If the reader is somebody else it
-// answers, and ok is false.
-func (p *Pages) owned(ctx context.Context, w http.ResponseWriter, r *http.Request) (owner context.Context, address string, ok bool) {
+// owned returns the account of a request, which is the reader's. If it is not, it answers, and ok is
+// false.
+func (p *Pages) owned(w http.ResponseWriter, r *http.Request) (address string, ok bool) {
 	address = chi.URLParam(r, "address")
-	owner, who := p.owner(ctx, r)
-	switch who {
+	switch ownerOf(r.Context()) {
 	case address:
-		return owner, address, true
+		return address, true
 	case "":
 		http.Redirect(w, r, "/login?"+url.Values{"address": {address}}.Encode(), http.StatusSeeOther)
 	default:
 		p.fail(w, r, &trouble{Status: http.StatusForbidden, Detail: "You are logged in with another address. Log out, and log in with this one."})
 	}
-	return nil, "", false
+	return "", false
 }
 
 func (p *Pages) settings(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
-	ctx, address, ok := p.owned(ctx, w, r)
+	ctx := r.Context()
+	address, ok := p.owned(w, r)
 	if !ok {
 		return
 	}
@@ -115,8 +110,7 @@ func (p *Pages) settings(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) showSettings(w http.ResponseWriter, r *http.Request, body settingsBody) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	pool, fees := p.askPool(ctx), ask(ctx, p, "fees", p.views.fees)
 	body.Pool = fees.wait(ctx).V
 	pg := &page{Title: "Settings", Nav: "accounts", Body: body, Pool: pool.wait(ctx), Still: true, Private: true}
@@ -131,9 +125,8 @@ const maxNameLength = 64
 
 // saveSettings changes an account's settings.
 func (p *Pages) saveSettings(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
-	ctx, address, ok := p.owned(ctx, w, r)
+	ctx := r.Context()
+	address, ok := p.owned(w, r)
 	if !ok {
 		return
 	}

@@ -30,8 +30,7 @@ func (b operatorBody) Ready() bool {
 }
 
 func (p *Pages) operator(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	span, many := spanOf(r.URL.Query()), 200
 	pool := p.askPool(ctx)
 	nodes := ask(ctx, p, "nodes", p.views.nodes)

@@ -33,7 +33,7 @@ type Config struct {
 	// Views are the handlers of the REST API. Required.
 	Views oas.StrictServerInterface
 	// Template tells what is being mined: the answer of getCurrentTemplate. An error says why there
-	// is none; one that is not a *Problem is logged, and not shown. Required.
+	// is none; one that is not a *ProblemError is logged, and not shown. Required.
 	Template func(context.Context) (*oas.Template, error)
 	// Ready tells what /readyz tells, for the page for operators. Optional.
 	Ready func(context.Context) []Check
@@ -167,32 +167,44 @@ func (p *Pages) Mount(r chi.Router) {
 
 // NotFound answers with the page for what there is not.
 func (p *Pages) NotFound(w http.ResponseWriter, r *http.Request) {
-	p.fail(w, r, &trouble{Status: http.StatusNotFound, Detail: "There is no such page. The address may have a typing error."})
+	p.refuse(w, r, &trouble{Status: http.StatusNotFound, Detail: "There is no such page. The address may have a typing error."})
+}
+
+// refuse answers a request that has not come to a page with a trouble.
+func (p *Pages) refuse(w http.ResponseWriter, r *http.Request, t *trouble) {
+	p.guarded(func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, t) }).ServeHTTP(w, r)
 }
 
 // Problem answers with a problem as a page, for middlewares that refuse a browser's request.
 func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, problem oas.Problem) {
-	p.fail(w, r, &trouble{
+	p.refuse(w, r, &trouble{
 		Status: problem.Status, Title: problem.Title, Detail: problem.Detail, Reason: problem.Reason, Until: problem.Until,
 	})
 }
 
-// guarded turns a panic into the page for errors.
+// guarded gives a page its context, with its deadline and who is logged in, and turns a panic into
+// the page for errors.
 func (p *Pages) guarded(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(v) // net/http's own way to hang up
-			}
-			p.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "page failed", slog.String("path", r.URL.Path), slog.Any("panic", v))
-			p.fail(w, r, &trouble{Status: http.StatusInternalServerError})
-		}()
+		ctx, cancel := context.WithTimeout(r.Context(), p.cfg.Deadline)
+		defer cancel()
+		r = r.WithContext(p.signedIn(ctx, r))
+		defer p.recovered(w, r)
 		next(w, r)
 	})
+}
+
+// recovered is deferred. It answers with the page for errors if what it is deferred for panics.
+func (p *Pages) recovered(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v) // net/http's own way to hang up
+	}
+	p.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "page failed", slog.String("path", r.URL.Path), slog.Any("panic", v))
+	p.fail(w, r, &trouble{Status: http.StatusInternalServerError})
 }
 
 // sameOrigin refuses forms that another site's page sends.

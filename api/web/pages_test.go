@@ -314,3 +314,42 @@ func TestOptional(t *testing.T) {
 		t.Error("it leads to a log-in")
 	}
 }
+
+// TestPagePanics: a page that panics is answered with the page for errors.
+func TestPagePanics(t *testing.T) {
+	h := handler(t, fixtures.Busy(), func(c *web.Config) {
+		c.Ready = func(context.Context) []web.Check { return nil }
+		secure := 0
+		c.Secure = func(*http.Request) bool {
+			if secure++; secure == 1 {
+				panic("a bug")
+			}
+			return false
+		}
+	})
+	got := post(t, h, "/preferences", map[string][]string{"theme": {"dark"}})
+	if got.status != http.StatusInternalServerError || !strings.Contains(got.body, "Something went wrong") || strings.Contains(got.body, "a bug") {
+		t.Errorf("%d: %s", got.status, lines(got.body))
+	}
+}
+
+// TestProblem: what stands before the pages can refuse a request with a page.
+func TestProblem(t *testing.T) {
+	pages, err := web.New(fixtures.Config(fixtures.Busy()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reason, until := "floods the pool", fixtures.Now().Add(10*time.Minute)
+	for status, text := range map[int]string{http.StatusForbidden: "Shut out for now", http.StatusTooManyRequests: "Too many requests", 7: "Something went wrong"} {
+		got := send(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			pages.Problem(w, r, oas.Problem{Status: status, Reason: &reason, Until: &until})
+		}), httptest.NewRequest(http.MethodGet, "/", nil))
+		checkHTML(t, text, got.body)
+		if !strings.Contains(got.body, text) || !strings.Contains(got.body, "floods the pool") || !strings.Contains(got.body, "in 10 min") {
+			t.Errorf("%d: %s", got.status, lines(got.body))
+		}
+		if status == http.StatusTooManyRequests && got.header.Get("Retry-After") == "" {
+			t.Error("it does not say when to come back")
+		}
+	}
+}

@@ -46,8 +46,7 @@ type payoutsBody struct {
 }
 
 func (p *Pages) payouts(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	q := r.URL.Query()
 	pool, fees := p.askPool(ctx), ask(ctx, p, "fees", p.views.fees)
 	list := ask(ctx, p, "payouts", with1(p.views.payouts, cursorOf(q, "cursor", listLength))).wait(ctx)
@@ -62,8 +61,7 @@ type payoutBody struct {
 }
 
 func (p *Pages) payout(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
 	if err != nil || id < 1 {
 		p.fail(w, r, &trouble{Status: http.StatusNotFound, Detail: "Payouts are numbered from 1 on; this is no such number."})

@@ -126,13 +126,6 @@ func dict(pairs ...any) (map[string]any, error) {
 	return out, nil
 }
 
-// begin returns the context of a page's parts, with its deadline and who is logged in.
-func (p *Pages) begin(r *http.Request) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(r.Context(), p.cfg.Deadline)
-	ctx, _ = p.owner(ctx, r)
-	return ctx, cancel
-}
-
 // askPool asks for what every page has at its top.
 func (p *Pages) askPool(ctx context.Context) asked[oas.Pool] {
 	return ask(ctx, p, "pool", p.views.pool)
@@ -149,7 +142,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, name string, pg *
 	if r.Method == http.MethodPost {
 		pg.Path = r.URL.Path
 	}
-	_, pg.Owner = p.owner(r.Context(), r)
+	pg.Owner = ownerOf(r.Context())
 	pg.CanLogIn = p.cfg.SignIn != nil
 	pg.StaleSeconds = int(p.cfg.StaleAfter / time.Second)
 	pg.At = p.cfg.Now()
@@ -201,8 +194,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, t *trouble) {
 	if t.Status < 400 || t.Status > 599 {
 		t.Status = http.StatusInternalServerError
 	}
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	pool := p.askPool(ctx).wait(ctx)
 	w.Header().Del("Content-Length")
 	if t.Status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "" {

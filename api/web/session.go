@@ -39,16 +39,16 @@ func (p *Pages) preferences(w http.ResponseWriter, r *http.Request) {
 		if theme != "light" && theme != "dark" {
 			theme, age = "", 0
 		}
-		p.setCookie(w, r, &http.Cookie{Name: cookieTheme, Value: theme}, age)
+		p.setCookie(w, r, cookieTheme, theme, age)
 	}
 	if privacy := r.PostForm.Get("privacy"); privacy != "" {
 		age := year
 		if privacy != "1" {
 			privacy, age = "", 0
 		}
-		p.setCookie(w, r, &http.Cookie{Name: cookiePrivacy, Value: privacy}, age)
+		p.setCookie(w, r, cookiePrivacy, privacy, age)
 	}
-	http.Redirect(w, r, localPath(r.PostForm.Get("return")), http.StatusSeeOther)
+	http.Redirect(w, r, localPath(r.PostForm.Get("return")), http.StatusSeeOther) //nolint:gosec // G710: localPath lets no other site through
 }
 
 // localPath returns a path of this server that a form asked for, the first page for all else.
@@ -60,31 +60,42 @@ func localPath(path string) string {
 }
 
 // setCookie sets a cookie that no script and no other site gets. An age of 0 removes it.
-func (p *Pages) setCookie(w http.ResponseWriter, r *http.Request, c *http.Cookie, age time.Duration) {
-	c.Path = "/"
-	c.HttpOnly = true
-	c.SameSite = http.SameSiteStrictMode
-	c.Secure = p.cfg.Secure(r)
-	c.MaxAge = int(age / time.Second)
+func (p *Pages) setCookie(w http.ResponseWriter, r *http.Request, name, value string, age time.Duration) {
+	c := &http.Cookie{ //nolint:gosec // G124: Secure is what the connection is; a pool in a barn has no TLS
+		Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: p.cfg.Secure(r),
+	}
 	if age <= 0 {
 		c.MaxAge = -1
 	}
 	http.SetCookie(w, c)
 }
 
-// owner returns a context for Views and the address of who is logged in. Without a good token it
-// is the context that came in, and no address.
-func (p *Pages) owner(ctx context.Context, r *http.Request) (context.Context, string) {
+// ownerKey is where a request's context has the address of who is logged in.
+type ownerKey struct{}
+
+// ownerOf returns the address of who is logged in, empty if nobody is.
+func ownerOf(ctx context.Context) string {
+	address, ok := ctx.Value(ownerKey{}).(string)
+	if !ok {
+		return ""
+	}
+	return address
+}
+
+// signedIn returns a context with which Views answer whoever is logged in. Without a good token it
+// is the context that came in.
+func (p *Pages) signedIn(ctx context.Context, r *http.Request) context.Context {
 	if p.cfg.SignIn == nil {
-		return ctx, ""
+		return ctx
 	}
 	c, err := r.Cookie(cookieSession)
 	if err != nil || c.Value == "" {
-		return ctx, ""
+		return ctx
 	}
 	known, address, err := p.cfg.SignIn(ctx, c.Value)
 	if err != nil {
-		return ctx, "" // expired, or never any good
+		return ctx // expired, or never any good
 	}
-	return known, address
+	return context.WithValue(known, ownerKey{}, address)
 }

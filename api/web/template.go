@@ -45,8 +45,7 @@ func (p *Pages) compareTemplate(w http.ResponseWriter, r *http.Request) {
 	case wrong != "":
 		body.Difference = &part[difference]{Trouble: &trouble{Status: http.StatusBadRequest, Title: "No txid", Detail: wrong}}
 	default:
-		ctx, cancel := p.begin(r)
-		defer cancel()
+		ctx := r.Context()
 		got := ask(ctx, p, "compare", with1(p.views.compare, txids)).wait(ctx)
 		d := difference{SelectionDifference: got.V, MissingCount: len(got.V.Missing), OtherCount: len(got.V.Other)}
 		d.Missing, d.Other = d.Missing[:min(len(d.Missing), maxDifferences)], d.Other[:min(len(d.Other), maxDifferences)]
@@ -84,8 +83,7 @@ func clip(s string, n int) string {
 }
 
 func (p *Pages) showTemplate(w http.ResponseWriter, r *http.Request, body templateBody) {
-	ctx, cancel := p.begin(r)
-	defer cancel()
+	ctx := r.Context()
 	span := spanOf(r.URL.Query())
 	pool := p.askPool(ctx)
 	tmpl := ask(ctx, p, "template", p.cfg.Template)

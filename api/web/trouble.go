@@ -11,10 +11,10 @@ import (
 	"github.com/gbtpool/gbtpool/api/rest"
 )
 
-// Problem is an error that is for people to read.
-type Problem oas.Problem
+// ProblemError is a problem as an error, for people to read.
+type ProblemError oas.Problem
 
-func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
+func (p *ProblemError) Error() string { return p.Title + ": " + p.Detail }
 
 // trouble is why a page, or a part of it, is not to be had, in words for whoever looks at it.
 type trouble struct {
@@ -73,7 +73,7 @@ func (t *trouble) Text() string {
 // not shown.
 func (p *Pages) asTrouble(ctx context.Context, what string, err error) *trouble {
 	var t *trouble
-	var problem *Problem
+	var problem *ProblemError
 	switch {
 	case errors.As(err, &t):
 		return t

@@ -42,8 +42,8 @@ func TestMain(m *testing.M) {
 		options = append(options, chromedp.NoSandbox) // which root cannot have
 	}
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	var end context.CancelFunc
-	chromium, end = chromedp.NewContext(allocator)
+	tabs, end := chromedp.NewContext(allocator)
+	chromium = tabs //nolint:fatcontext // it is set once, before any test
 	if err := chromedp.Do(chromium); err != nil {
 		fmt.Fprintln(os.Stderr, "chromium does not start:", err)
 		os.Exit(1)

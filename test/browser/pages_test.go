@@ -146,7 +146,7 @@ func (b *tab) inspect(s *site, want sight, name string) {
 	console, requests := b.heard()
 	for _, line := range console {
 		// The browser says so itself of a page whose status is an error.
-		if !(status >= 400 && strings.HasPrefix(line, "Failed to load resource")) {
+		if status < 400 || !strings.HasPrefix(line, "Failed to load resource") {
 			b.t.Errorf("%s: the console has %q", name, line)
 		}
 	}
