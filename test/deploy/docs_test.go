@@ -59,7 +59,7 @@ func TestLinks(t *testing.T) {
 // TestCommands finds each gbtpool command and flag that the documents name in the program.
 func TestCommands(t *testing.T) {
 	helps, count := make(map[string]string), 0
-	line := regexp.MustCompile("(?:gbtpool|gateway-a-[a-z]+) ((?:ledger|payouts) [a-z]+|serve|check|mine|demo)\\b([^\n`]*)")
+	line := regexp.MustCompile("(?:gbtpool|gateway-a-[a-z]+) ((?:ledger|payouts|token) [a-z]+|serve|check|mine|demo)\\b([^\n`]*)")
 	for _, doc := range docs() {
 		for _, m := range line.FindAllStringSubmatch(read(t, doc), -1) {
 			count++

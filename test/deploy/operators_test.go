@@ -52,6 +52,8 @@ share_difficulty: 1e-9
 min_share_difficulty: 1e-9
 shares_per_minute: 0
 node_poll: 100ms
+admin_listen: ""
+worker_metrics: 10
 nodes:
   - {name: btcd, url: "%s", user: %s, password_file: %s, ca_file: %s}
 `, node.Params().Name, payTo(t, node), listen, filepath.Join(dir, "data"), h.store.URL(),

@@ -75,7 +75,7 @@ func TestScraped(t *testing.T) {
 	for _, chain := range chains() {
 		for _, name := range []string{"gateway-a", "gateway-b"} {
 			aliases := compose(t, chain).Services[name+"-"+chain].Networks["front"].Aliases
-			if len(aliases) != 1 || aliases[0] != name || !strings.Contains(text, `"`+name+`:9332"`) {
+			if len(aliases) != 1 || aliases[0] != name || !strings.Contains(text, `"`+name+`:9334"`) {
 				t.Errorf("%s is %s on Caddy's and Prometheus's network", name, aliases)
 			}
 		}

@@ -1,8 +1,10 @@
 package deploy
 
 import (
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +79,9 @@ func TestSettings(t *testing.T) {
 			if _, err := pool.Key(); err != nil {
 				t.Errorf("the key of issued work that setup.sh makes: %v", err)
 			}
+			if keys := p.Services["token-keys"].Command[3]; pool.TokenKeysFile != keys+"/token.keys" {
+				t.Errorf("keys of tokens are made in %s, and read from %s", keys, pool.TokenKeysFile)
+			}
 			// Names of networks, files and ports that are elsewhere in the compose file.
 			if pool.Listen != "0.0.0.0:9332" || pool.Redis != "redis://redis:6379/0" || !strings.HasPrefix(pool.DataDir, "/var/lib/gbtpool/") {
 				t.Errorf("it listens on %s, Redis is %s, data in %s", pool.Listen, pool.Redis, pool.DataDir)
@@ -88,8 +93,13 @@ func TestSettings(t *testing.T) {
 			if pool.Ephemeral != (chain == "regtest") {
 				t.Errorf("ephemeral is %t", pool.Ephemeral)
 			}
-			if pool.MaxConnsAddr < pool.MaxConns {
-				t.Errorf("Caddy, one address for all miners, may have %d connections of %d", pool.MaxConnsAddr, pool.MaxConns)
+			// Caddy is believed, and nobody else; metrics are where Prometheus asks and Caddy does not serve.
+			caddy := p.Services["caddy"].Networks["front"].Ipv4Address
+			if !slices.Equal(pool.TrustedProxies, []string{caddy}) || pool.MetricsListen != "0.0.0.0:9334" {
+				t.Errorf("%s are trusted, Caddy is %s; metrics are on %s", pool.TrustedProxies, caddy, pool.MetricsListen)
+			}
+			if !strings.HasPrefix(pool.AdminListen, "127.0.0.1:") {
+				t.Errorf("operators are served on %s", pool.AdminListen)
 			}
 			if gateway.Ulimits["nofile"].Single < 2*pool.MaxConns {
 				t.Errorf("%d files are too few for %d connections", gateway.Ulimits["nofile"].Single, pool.MaxConns)
@@ -122,6 +132,21 @@ func TestSettingsNames(t *testing.T) {
 				t.Errorf("%s: nothing reads %s", path, name)
 			}
 		}
+	}
+}
+
+// TestTokenKeys makes the keys of tokens as the compose file does, twice: the second time they stay.
+func TestTokenKeys(t *testing.T) {
+	args := slices.Clone(compose(t, "regtest").Services["token-keys"].Command)
+	args[3] = t.TempDir()
+	var made string
+	for range 2 {
+		must(t, ".", binary, args...)
+		text, err := os.ReadFile(filepath.Join(args[3], "token.keys"))
+		if err != nil || made != "" && made != string(text) {
+			t.Errorf("the second time there are other keys, or none: %v", err)
+		}
+		made = string(text)
 	}
 }
 
