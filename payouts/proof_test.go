@@ -228,11 +228,9 @@ func others(v any) []any {
 		return []any{n + 1, n - 1, -n - 1, n + 1<<32, 0}
 	case string:
 		out := []any{"", v + "0", strings.ToUpper(v) + "x"}
-		for i := range v { // each bit of each digit
-			for _, c := range "0123456789abcdefgr" {
-				if byte(c) != v[i] {
-					out = append(out, v[:i]+string(c)+v[i+1:])
-				}
+		for i := range v {
+			for _, bit := range []byte{1, 2, 4} { // digits become other digits, or none
+				out = append(out, v[:i]+string(v[i]^bit)+v[i+1:])
 			}
 		}
 		return out
@@ -279,7 +277,7 @@ func TestNothingCanBeChanged(t *testing.T) {
 			}
 			set(v)
 		})
-		if count < 5000 {
+		if count < 1000 {
 			t.Errorf("%s: %d changes: it was not read", name, count)
 		}
 	}
