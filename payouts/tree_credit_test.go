@@ -50,7 +50,15 @@ func (p *pool) provenBlock(proofs *Proofs, name string, st *BlockState, fail fun
 		return
 	}
 	got, sum := p.creditedBy(name), int64(0)
-	for _, l := range p.trees.trees[st.Tree.Hash] {
+	leaves := p.trees.trees[st.Tree.Hash]
+	for i, l := range leaves {
+		sum += l.Credit
+		if st.Direct == 0 && got[l.Account] != l.Credit {
+			fail("block %s: %s is credited %d sat, and its proof is of %d sat", name, l.Account, got[l.Account], l.Credit)
+		}
+		if i%(1+len(leaves)/100) != 0 {
+			continue // a hundred of many will do
+		}
 		proof, err := proofs.Of(p.t.Context(), *hash, l.Account)
 		if err == nil {
 			err = proof.Verify()
@@ -61,10 +69,7 @@ func (p *pool) provenBlock(proofs *Proofs, name string, st *BlockState, fail fun
 			return
 		case !proof.Counted() || proof.Proof.Credit != l.Credit || proof.Root != *st.Tree:
 			fail("block %s, %s: %+v", name, l.Account, proof)
-		case st.Direct == 0 && got[l.Account] != l.Credit:
-			fail("block %s: %s is credited %d sat, and its proof is of %d sat", name, l.Account, got[l.Account], l.Credit)
 		}
-		sum += l.Credit
 	}
 	if sum != st.Tree.Credit {
 		fail("block %s: the leaves have %d sat, the root %d sat", name, sum, st.Tree.Credit)
