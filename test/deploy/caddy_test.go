@@ -210,7 +210,9 @@ func TestCaddySubmissions(t *testing.T) {
 			t.Error("the client has its answer before it hangs up")
 		}
 	}()
-	<-u.slow
+	if err := <-u.slow; err != nil {
+		t.Error(err)
+	}
 	leave()
 	<-left
 	if err := <-u.slow; err != nil {
