@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -17,11 +18,14 @@ const workersLength = 25
 // cursorOf returns where a page of a list begins: the value of a parameter of the request.
 func cursorOf(q url.Values, name string, limit int) cursor {
 	c := cursor{limit: &limit}
-	if from := q.Get(name); from != "" {
+	if from := q.Get(name); cursorForm().MatchString(from) {
 		c.from = &from
 	}
 	return c
 }
+
+// cursorForm is what cursors look like in the contract.
+func cursorForm() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.-]{1,256}$`) }
 
 // pager leads on in a list.
 type pager struct {
@@ -117,7 +121,11 @@ func expectations(share *float64) []expectation {
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	address, q := chi.URLParam(r, "address"), r.URL.Query()
-	span, path := spanOf(q), "/accounts/"+url.PathEscape(address)
+	if !addressForm().MatchString(address) {
+		p.fail(w, r, &trouble{Status: http.StatusNotFound, Detail: "This is no address: those have 14 to 90 letters and digits."})
+		return
+	}
+	span, path := spanOf(q, accountSpans()), "/accounts/"+url.PathEscape(address)
 	pool := p.askPool(ctx)
 	account := ask(ctx, p, "account", with1(p.views.account, address))
 	list := ask(ctx, p, "workers", with2(p.views.workers, address, cursorOf(q, "workers", workersLength)))
@@ -137,7 +145,7 @@ func (p *Pages) account(w http.ResponseWriter, r *http.Request) {
 		Account: got.V, Own: ownerOf(ctx) == got.V.Address, Workers: rows,
 		WorkersPager: newPager(path, "workers", "workers", q, workers.V.NextCursor),
 		Payouts:      payouts.wait(ctx), Fees: fees.wait(ctx),
-		HashRate: newChart("hash-rate", "Hash rate", history.wait(ctx), span, spanLinks(path, span)),
+		HashRate: newChart("hash-rate", "Hash rate", history.wait(ctx), span, spanLinks(path, accountSpans(), span)),
 		Expect:   expectations(got.V.ShareDifficulty),
 		Commands: commands(p.connectionOf(r, top), address),
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -161,6 +162,10 @@ func divided(b oas.Block) []chainPart {
 func (p *Pages) block(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	hash, q := strings.ToLower(chi.URLParam(r, "hash")), r.URL.Query()
+	if !isHash(hash) {
+		p.fail(w, r, &trouble{Status: http.StatusNotFound, Detail: "This is no hash of a block: those have 64 hexadecimal digits."})
+		return
+	}
 	path := "/blocks/" + url.PathEscape(hash)
 	pool := p.askPool(ctx)
 	block := ask(ctx, p, "block", with1(p.views.block, hash))
@@ -174,24 +179,27 @@ func (p *Pages) block(w http.ResponseWriter, r *http.Request) {
 	body := blockBody{Block: got.V, Steps: blockSteps(got.V), Credits: credits.wait(ctx), Address: address, Paid: divided(got.V)}
 	body.Pager = newPager(path, "cursor", "accounts", q, body.Credits.V.NextCursor)
 	top := pool.wait(ctx)
-	example := address
+	example := "ADDRESS"
 	switch {
 	case addressForm().MatchString(address):
-		proof := ask(ctx, p, "proof", with2(p.views.proof, hash, address)).wait(ctx)
-		body.Proof = &part[string]{Trouble: proof.Trouble}
-		if proof.OK() {
-			text, err := json.MarshalIndent(proof.V, "", "  ")
-			if err != nil {
-				body.Proof.Trouble = p.asTrouble(ctx, "proof", err)
-			}
-			body.Proof.V = string(text)
-		}
+		example = address
+		body.Proof = p.proofText(ctx, hash, address)
 	case address != "":
 		body.Proof = &part[string]{Trouble: &trouble{Status: http.StatusBadRequest, Title: "No address", Detail: "An address has letters and digits alone."}}
-		example = "ADDRESS"
-	default:
-		example = "ADDRESS"
 	}
-	body.Verify = "curl -s " + p.connectionOf(r, top).URL + "/api/v1/blocks/" + hash + "/proof/" + example + " | gbtpool verify -"
+	body.Verify = "gbtpool verify --url " + p.connectionOf(r, top).URL + " " + hash + " " + example
 	p.render(w, r, "block", &page{Title: "Block " + grouped(got.V.Height), Nav: "blocks", Body: body, Pool: top})
+}
+
+// proofText gets the proof of an account in a block, as JSON for people.
+func (p *Pages) proofText(ctx context.Context, hash, address string) *part[string] {
+	got := ask(ctx, p, "proof", with2(p.views.proof, hash, address)).wait(ctx)
+	if !got.OK() {
+		return &part[string]{Trouble: got.Trouble}
+	}
+	text, err := json.MarshalIndent(got.V, "", "  ")
+	if err != nil {
+		return &part[string]{Trouble: p.asTrouble(ctx, "proof", err)}
+	}
+	return &part[string]{V: string(text)}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,9 +48,13 @@ type spanLink struct {
 // Empty reports whether there is nothing to draw.
 func (c chart) Empty() bool { return len(c.Lines) == 0 }
 
-// spanOf returns the span that a request asks for.
-func spanOf(q url.Values) oas.Span {
-	if s := oas.Span(q.Get("span")); s.Valid() {
+// poolSpans are how far back the pool's figures go, accountSpans those of accounts and workers.
+func poolSpans() []oas.Span    { return []oas.Span{oas.N1H, oas.N1D, oas.N7D, oas.N30D, oas.N1Y} }
+func accountSpans() []oas.Span { return []oas.Span{oas.N1H, oas.N1D, oas.N7D} }
+
+// spanOf returns the span that a request asks for, if it is one of those that there are.
+func spanOf(q url.Values, spans []oas.Span) oas.Span {
+	if s := oas.Span(q.Get("span")); slices.Contains(spans, s) {
 		return s
 	}
 	return oas.N1D
@@ -70,8 +75,7 @@ func spanWords(s oas.Span) string {
 	return "day"
 }
 
-func spanLinks(path string, current oas.Span) []spanLink {
-	spans := []oas.Span{oas.N1H, oas.N1D, oas.N7D, oas.N30D, oas.N1Y}
+func spanLinks(path string, spans []oas.Span, current oas.Span) []spanLink {
 	out := make([]spanLink, len(spans))
 	for i, s := range spans {
 		out[i] = spanLink{Span: string(s), Words: "the last " + spanWords(s), Href: path + "?span=" + string(s), Current: s == current}
@@ -99,15 +103,15 @@ func newChart(id, title string, got part[oas.Series], span oas.Span, links []spa
 	if got.Trouble != nil {
 		return c
 	}
-	s := got.V
+	s := drawable(got.V)
 	c.Metric, c.Names = s.Metric, s.Names
 	known := 0
 	for _, pt := range s.Points {
 		row := chartRow{At: pt.At, Cells: make([]chartCell, len(s.Names)), Partial: pt.Partial != nil && *pt.Partial}
 		for i := range s.Names {
 			row.Cells[i] = chartCell{Text: "–"}
-			if i < len(pt.Values) && pt.Values[i] != nil {
-				v := *pt.Values[i]
+			if at := valueAt(pt, i); at != nil {
+				v := *at
 				row.Cells[i] = chartCell{V: fmt.Sprintf("%.6g", v), Text: figure(s.Metric, v)}
 				known++
 			}
@@ -119,6 +123,82 @@ func newChart(id, title string, got part[oas.Series], span oas.Span, links []spa
 		c.Summary = summary(title, s, span)
 	}
 	return c
+}
+
+// curve is a value of a series that is drawn. One that only grows is drawn by how much it does in a
+// minute.
+type curve struct {
+	value, words string
+	grows        bool
+}
+
+// curves are what is drawn of a metric: values with one unit.
+func curves(metric string) []curve {
+	switch oas.Metric(metric) {
+	case oas.MetricHashRate:
+		return []curve{{value: "hash_rate_hs", words: "hash rate (H/s)"}}
+	case oas.MetricShares:
+		return []curve{
+			{value: "accepted_total", words: "accepted per minute", grows: true},
+			{value: "stale_total", words: "stale per minute", grows: true},
+			{value: "rejected_total", words: "rejected per minute", grows: true},
+		}
+	case oas.MetricTemplateDelay:
+		return []curve{{value: "mean_seconds", words: "mean (s)"}, {value: "max_seconds", words: "longest (s)"}}
+	case oas.MetricFees:
+		return []curve{{value: "fees_sat", words: "fees (sat)"}}
+	case oas.MetricWorkers:
+		return []curve{{value: "workers_count", words: "workers"}, {value: "accounts_count", words: "accounts"}}
+	}
+	return nil
+}
+
+// drawable returns what of a series is drawn. One that has nothing of what it could have is left as
+// it is.
+func drawable(s oas.Series) oas.Series {
+	out := oas.Series{Metric: s.Metric, Span: s.Span, StepSeconds: s.StepSeconds, Points: make([]oas.Point, len(s.Points))}
+	for i, pt := range s.Points {
+		out.Points[i] = oas.Point{At: pt.At, Partial: pt.Partial}
+	}
+	for _, c := range curves(s.Metric) {
+		at := slices.Index(s.Names, c.value)
+		if at < 0 {
+			continue
+		}
+		out.Names = append(out.Names, c.words)
+		for i, pt := range s.Points {
+			v := valueAt(pt, at)
+			if c.grows {
+				v = nil
+				if i > 0 {
+					v = growth(s.Points[i-1], pt, at)
+				}
+			}
+			out.Points[i].Values = append(out.Points[i].Values, v)
+		}
+	}
+	if len(out.Names) == 0 {
+		return s
+	}
+	return out
+}
+
+// valueAt returns a value of a point, nil if it is not known.
+func valueAt(pt oas.Point, i int) *float64 {
+	if i >= len(pt.Values) {
+		return nil
+	}
+	return pt.Values[i]
+}
+
+// growth returns by how much a value has grown in a minute, nil if that cannot be told.
+func growth(from, to oas.Point, i int) *float64 {
+	a, b, minutes := valueAt(from, i), valueAt(to, i), to.At.Sub(from.At).Minutes()
+	if a == nil || b == nil || *b < *a || minutes <= 0 {
+		return nil
+	}
+	v := (*b - *a) / minutes
+	return &v
 }
 
 // extent returns the largest value of a series.
@@ -185,7 +265,7 @@ func newSpark(got part[oas.Series]) *spark {
 	if !got.OK() || len(got.V.Names) == 0 {
 		return nil
 	}
-	s := got.V
+	s := drawable(got.V)
 	s.Names = s.Names[:1]
 	lines, top := drawn(s, 120, 28)
 	if len(lines) == 0 || lines[0] == "" {

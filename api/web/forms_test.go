@@ -28,7 +28,12 @@ func cookie(t *testing.T, a answer, name string) *http.Cookie {
 func TestLogIn(t *testing.T) {
 	pool := fixtures.Busy()
 	h := handler(t, pool)
-	got := post(t, h, "/login", url.Values{"address": {"nonsense"}})
+	for _, bad := range []url.Values{{"address": {"<b>"}}, {}, {"address": {fixtures.Miner}, "challenge": {"<b>"}, "signature": {"x"}}, {"address": {fixtures.Miner}, "challenge": {"AAAAAAAAAAAAAAAA"}, "signature": {strings.Repeat("A", 2001)}}} {
+		if got := post(t, h, "/login", bad); got.status != http.StatusBadRequest || pool.Asked("AnswerLogin") != 0 {
+			t.Errorf("%v: %d", bad, got.status)
+		}
+	}
+	got := post(t, h, "/login", url.Values{"address": {"nonsense0123456"}})
 	if got.status != http.StatusNotFound || !strings.Contains(got.body, "This is no address") || strings.Contains(got.body, "Sign this message") {
 		t.Errorf("no address: %d", got.status)
 	}

@@ -78,7 +78,7 @@ func (b homeBody) Syncing() []oas.Node {
 
 func (p *Pages) home(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	span := spanOf(r.URL.Query())
+	span := spanOf(r.URL.Query(), poolSpans())
 	few, fewer := homeBlocks, homePayouts
 	pool := p.askPool(ctx)
 	tmpl := ask(ctx, p, "template", p.cfg.Template)
@@ -93,7 +93,7 @@ func (p *Pages) home(w http.ResponseWriter, r *http.Request) {
 	body := homeBody{
 		Pool: pool.wait(ctx), Template: tmpl.wait(ctx), Nodes: nodes.wait(ctx), Network: network.wait(ctx),
 		Blocks: blocks.wait(ctx), Payouts: payouts.wait(ctx), Fees: fees.wait(ctx),
-		HashRate: newChart("hash-rate", "Hash rate", hashRate.wait(ctx), span, spanLinks("/", span)),
+		HashRate: newChart("hash-rate", "Hash rate", hashRate.wait(ctx), span, spanLinks("/", poolSpans(), span)),
 		Shares:   newChart("shares", "Shares", shares.wait(ctx), span, nil),
 	}
 	body.Connection = p.connectionOf(r, body.Pool)

@@ -1,11 +1,11 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -47,7 +47,7 @@ func (p *Pages) logIn(w http.ResponseWriter, r *http.Request) {
 	if challenge := r.PostForm.Get("challenge"); challenge != "" {
 		// Programs break long lines, and people copy the breaks.
 		signature := strings.Join(strings.Fields(r.PostForm.Get("signature")), "")
-		got := ask(ctx, p, "login", with2(p.views.answer, challenge, signature)).wait(ctx)
+		got := p.answered(ctx, challenge, signature)
 		if got.OK() {
 			p.setCookie(w, r, cookieSession, got.V.Token, got.V.ExpiresAt.Sub(p.cfg.Now()))
 			http.Redirect(w, r, "/accounts/"+url.PathEscape(got.V.Address), http.StatusSeeOther)
@@ -55,7 +55,10 @@ func (p *Pages) logIn(w http.ResponseWriter, r *http.Request) {
 		}
 		body.Trouble, body.Signature = got.Trouble, signature
 	}
-	got := ask(ctx, p, "login", with1(p.views.challenge, address)).wait(ctx)
+	got := part[oas.LoginChallenge]{Trouble: &trouble{Status: http.StatusBadRequest, Title: "No address", Detail: "An address has 14 to 90 letters and digits, and nothing else."}}
+	if addressForm().MatchString(address) {
+		got = ask(ctx, p, "login", with1(p.views.challenge, address)).wait(ctx)
+	}
 	if !got.OK() {
 		if body.Trouble == nil {
 			body.Trouble = got.Trouble
@@ -65,6 +68,17 @@ func (p *Pages) logIn(w http.ResponseWriter, r *http.Request) {
 	}
 	body.Challenge = &got.V
 	p.showLogin(w, r, body)
+}
+
+// maxSignature is how long a signature may be: the contract's bound.
+const maxSignature = 2000
+
+// answered gives the answer to a challenge, if it can be one.
+func (p *Pages) answered(ctx context.Context, challenge, signature string) part[oas.LoginToken] {
+	if !cursorForm().MatchString(challenge) || signature == "" || len(signature) > maxSignature {
+		return part[oas.LoginToken]{Trouble: &trouble{Status: http.StatusBadRequest, Title: "No signature", Detail: "A signature is text in base64 of up to 2000 characters."}}
+	}
+	return ask(ctx, p, "login", with2(p.views.answer, challenge, signature)).wait(ctx)
 }
 
 // logOut forgets the token. It stays good until it expires; the cookie was the only place that had
@@ -153,9 +167,4 @@ func (p *Pages) saveSettings(w http.ResponseWriter, r *http.Request) {
 		body.Error = got.Trouble.Text()
 	}
 	p.showSettings(w, r, body)
-}
-
-// Left says how long a challenge can still be answered.
-func (b loginBody) Left(now time.Time) string {
-	return lasting(b.Challenge.ExpiresAt.Sub(now).Seconds())
 }

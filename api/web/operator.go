@@ -31,7 +31,7 @@ func (b operatorBody) Ready() bool {
 
 func (p *Pages) operator(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	span, many := spanOf(r.URL.Query()), 200
+	span, many := spanOf(r.URL.Query(), poolSpans()), 200
 	pool := p.askPool(ctx)
 	nodes := ask(ctx, p, "nodes", p.views.nodes)
 	network := ask(ctx, p, "network", p.views.network)
@@ -49,7 +49,7 @@ func (p *Pages) operator(w http.ResponseWriter, r *http.Request) {
 	body := operatorBody{
 		Pool: pool.wait(ctx), Nodes: nodes.wait(ctx), Network: network.wait(ctx), Template: tmpl.wait(ctx),
 		Checks: checks.wait(ctx), Waiting: waiting(payouts.wait(ctx)),
-		Delay:   newChart("delay", "Template delay", delay.wait(ctx), span, spanLinks("/operator", span)),
+		Delay:   newChart("delay", "Template delay", delay.wait(ctx), span, spanLinks("/operator", poolSpans(), span)),
 		Workers: newChart("workers", "Workers", workers.wait(ctx), span, nil),
 	}
 	p.render(w, r, "operator", &page{Title: "Operator", Nav: "operator", Body: body, Pool: body.Pool})

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
@@ -59,7 +58,7 @@ func readTxids(text string) (txids []string, wrong string) {
 	fields := strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(" \t\r\n,;\"'[]", c) })
 	for _, f := range fields {
 		f = strings.ToLower(f)
-		if raw, err := hex.DecodeString(f); err != nil || len(raw) != 32 {
+		if !isHash(f) {
 			return nil, fmt.Sprintf("%q is no txid: those have 64 hexadecimal digits.", clip(f, 80))
 		}
 		txids = append(txids, f)
@@ -73,6 +72,11 @@ func readTxids(text string) (txids []string, wrong string) {
 	return txids, ""
 }
 
+// isHash reports whether a text is a hash or txid as the contract has them.
+func isHash(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
 // clip shortens a text.
 func clip(s string, n int) string {
 	r := []rune(s)
@@ -84,7 +88,7 @@ func clip(s string, n int) string {
 
 func (p *Pages) showTemplate(w http.ResponseWriter, r *http.Request, body templateBody) {
 	ctx := r.Context()
-	span := spanOf(r.URL.Query())
+	span := spanOf(r.URL.Query(), poolSpans())
 	pool := p.askPool(ctx)
 	tmpl := ask(ctx, p, "template", p.cfg.Template)
 	transactions := ask(ctx, p, "transactions", p.views.transactions)
@@ -95,7 +99,7 @@ func (p *Pages) showTemplate(w http.ResponseWriter, r *http.Request, body templa
 	if got.OK() {
 		body.Map = newTreemap(got.V)
 	}
-	body.Fees = newChart("fees", "Fees of templates", fees.wait(ctx), span, spanLinks("/template", span))
+	body.Fees = newChart("fees", "Fees of templates", fees.wait(ctx), span, spanLinks("/template", poolSpans(), span))
 	pg := &page{Title: "Template", Nav: "template", Body: body, Pool: pool.wait(ctx)}
 	if body.Difference != nil {
 		pg.Still = true // the comparison is with one template

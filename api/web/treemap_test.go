@@ -87,31 +87,3 @@ func checkTiles(t *rapid.T, m *treemap, block oas.TemplateTransactions) {
 		}
 	}
 }
-
-// TestChart: a gap stays a gap, and the words and the table say the same as the drawing.
-func TestChart(t *testing.T) {
-	v := func(f float64) *float64 { return &f }
-	s := oas.Series{Metric: "hash_rate", Names: []string{"hash rate (H/s)"}, Points: []oas.Point{
-		{Values: []*float64{v(1e15)}}, {Values: []*float64{nil}}, {Values: []*float64{}}, {Values: []*float64{v(3e15)}}, {Values: []*float64{v(2e15)}},
-	}}
-	c := newChart("x", "Hash rate", part[oas.Series]{V: s}, oas.N1D, nil)
-	if want := "M0.0 132.7M750.0 2.0L1000.0 67.3"; c.Lines[0] != want {
-		t.Errorf("the line is %s, want %s", c.Lines[0], want)
-	}
-	if want := "Hash rate over the last day: lowest 1.00 PH/s, highest 3.00 PH/s, latest 2.00 PH/s."; c.Summary != want || c.Top != "3.00 PH/s" {
-		t.Errorf("the words are %q, the top %q", c.Summary, c.Top)
-	}
-	if c.Rows[0].Cells[0] != (chartCell{V: "1e+15", Text: "1.00 PH/s"}) || c.Rows[1].Cells[0] != (chartCell{Text: "–"}) || len(c.Rows) != 5 {
-		t.Errorf("the table has %+v", c.Rows)
-	}
-	none := newChart("x", "Hash rate", part[oas.Series]{V: oas.Series{Names: s.Names, Points: s.Points[1:2]}}, oas.N1D, nil)
-	if !none.Empty() || !none.OK() {
-		t.Errorf("nothing known is drawn: %+v", none)
-	}
-	if got := newSpark(part[oas.Series]{V: s}); got == nil || got.Area != "M0.0 18.0L0.0 28L0.0 28ZM90.0 2.0L120.0 10.0L120.0 28L90.0 28Z" {
-		t.Errorf("the spark is %+v", got)
-	}
-	if got := newSpark(part[oas.Series]{V: oas.Series{Names: s.Names}}); got != nil {
-		t.Errorf("a spark of nothing is %+v", got)
-	}
-}

@@ -3,7 +3,7 @@
 
 const root = document.documentElement;
 const staleAfter = Number(root.dataset.staleAfter) * 1000;
-const calm = 3000; // at most one refresh in this time
+const calm = 2000; // at most one refresh in this time
 const sayAfter = 10000; // at most one announcement in this time
 
 const words = {
@@ -50,8 +50,9 @@ function open() {
     close();
     failures++;
     show("waiting", "reconnecting");
-    const wait = Math.min(60000, 1000 * 2 ** failures) * (0.5 + Math.random() / 2);
+    const wait = Math.min(30000, 1000 * 2 ** failures) * (0.5 + Math.random() / 2);
     retry = setTimeout(open, wait);
+    if (failures > 2) soon(); // something between here and the pool lets no streams through: ask instead
   };
   for (const kind of ["block", "template", "payout", "stats", "gap"]) {
     source.addEventListener(kind, () => {
@@ -88,14 +89,15 @@ function stale(is) {
 
 function show(state, text) {
   const el = document.getElementById("live");
-  if (!el || (state !== "live" && el.dataset.state === "stale" && state !== "stale")) return;
+  if (!el) return;
   el.dataset.state = state;
   document.getElementById("live-text").textContent = text;
 }
 
+// soon plans a refresh, at a moment of its own: a block is news to all pages at once.
 function soon() {
   if (planned) return;
-  planned = setTimeout(refresh, Math.max(150, fetched + calm - Date.now()));
+  planned = setTimeout(refresh, Math.max(100, fetched + calm - Date.now()) + Math.random() * 300);
 }
 
 async function refresh() {
@@ -112,6 +114,8 @@ async function refresh() {
     }
     document.title = page.title;
     rerun(document);
+    heard = Date.now();
+    stale(false);
   } catch {
     // the next event tries again
   }
