@@ -19,15 +19,16 @@ import (
 
 // cli is the command line: one field per subcommand, one file per field.
 type cli struct {
-	Demo    demoCmd          `cmd:"" help:"Run a whole pool in this process: a chain, the gateway and miners. Nothing to install or configure."`
-	Serve   serveCmd         `cmd:"" help:"Serve miners from full nodes."`
-	Check   checkCmd         `cmd:"" help:"Check what serve needs, once; exit 0 if all is well."`
-	Ledger  ledgerCmd        `cmd:"" help:"Make, audit and read the share ledger."`
-	Payouts payoutsCmd       `cmd:"" help:"Show, plan, sign and send what miners are owed."`
-	Token   tokenCmd         `cmd:"" help:"Make, inspect and revoke the tokens that let people in, and rotate their keys."`
-	Verify  verifyCmd        `cmd:"" help:"Check the proof that a block counts an account, and leaves nothing out of the sum."`
-	Mine    mineCmd          `cmd:"" help:"Mine on this computer's processor, through getblocktemplate."`
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Demo        demoCmd          `cmd:"" help:"Run a whole pool in this process: a chain, the gateway and miners. Nothing to install or configure."`
+	Serve       serveCmd         `cmd:"" help:"Serve miners from full nodes."`
+	Check       checkCmd         `cmd:"" help:"Check what serve needs, once; exit 0 if all is well."`
+	Healthcheck healthcheckCmd   `cmd:"" help:"Ask a running gateway how it is; exit 0 if well."`
+	Ledger      ledgerCmd        `cmd:"" help:"Make, audit and read the share ledger."`
+	Payouts     payoutsCmd       `cmd:"" help:"Show, plan, sign and send what miners are owed."`
+	Token       tokenCmd         `cmd:"" help:"Make, inspect and revoke the tokens that let people in, and rotate their keys."`
+	Verify      verifyCmd        `cmd:"" help:"Check the proof that a block counts an account, and leaves nothing out of the sum."`
+	Mine        mineCmd          `cmd:"" help:"Mine on this computer's processor, through getblocktemplate."`
+	Version     kong.VersionFlag `help:"Print the version and exit."`
 }
 
 // errSilent ends the program with exit code 1 after a command has said why itself.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
@@ -375,6 +376,15 @@ func (a *App) URL() string {
 		return "https://" + a.cfg.Listener.Addr().String()
 	}
 	return "http://" + a.cfg.Listener.Addr().String()
+}
+
+// Handlers returns the routes that are served: the pool's, and the operators' if there are any.
+func (a *App) Handlers() []http.Handler {
+	all := []http.Handler{a.door.Handler()}
+	if a.front != nil && a.front.admin != nil {
+		all = append(all, a.front.admin.Handler())
+	}
+	return all
 }
 
 // AdminURL returns where operators are served; empty if nowhere.

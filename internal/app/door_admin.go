@@ -152,13 +152,16 @@ func (p adminPayouts) Pause(ctx context.Context, by, why string) error {
 	return o.Pause(ctx, why)
 }
 
-// Resume implements admin.Payouts.
+// Resume implements admin.Payouts. Payouts that are not paused may go on.
 func (p adminPayouts) Resume(ctx context.Context, by string) error {
 	o, err := p.operator(by)
 	if err != nil {
 		return err
 	}
-	return o.Resume(ctx)
+	if err := o.Resume(ctx); !errors.Is(err, payouts.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // Approve implements admin.Payouts.

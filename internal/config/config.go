@@ -126,7 +126,7 @@ func (p *Pool) Validate() (Settings, error) {
 	faults = append(faults, p.setChoice(&s.Choice)...)
 	faults = append(faults, p.setPayouts(&s.Payouts, s.Chain)...)
 	faults = append(faults, p.setDoor()...)
-	if s.Tokens, err = p.Tokens.Settings(p.DataDir); err != nil {
+	if s.Tokens, err = p.Settings(p.DataDir); err != nil {
 		faults = append(faults, err)
 	}
 	for setting, d := range map[string]time.Duration{
