@@ -3,6 +3,9 @@ package gbtpool
 
 import _ "embed"
 
+//go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 --config api/oas/oapi-codegen.yaml openapi.yaml
+//go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 --config api/oas/adminoas/oapi-codegen.yaml openapi.yaml
+
 //go:embed openapi.yaml
 var contract string
 

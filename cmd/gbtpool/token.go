@@ -61,7 +61,7 @@ func (f *tokenFlags) revocations(ctx context.Context, do func(revoker) error) er
 
 // keys opens the pool's own keys.
 func (f *tokenFlags) keys() (config.TokenSettings, *token.File, error) {
-	s, err := f.Tokens.Settings(f.DataDir)
+	s, err := f.Settings(f.DataDir)
 	if err != nil {
 		return s, nil, err
 	}
@@ -71,7 +71,7 @@ func (f *tokenFlags) keys() (config.TokenSettings, *token.File, error) {
 
 // verifier returns what verifies tokens as a gateway does. Keys of a URL are fetched once.
 func (f *tokenFlags) verifier(ctx context.Context, revocations token.Revocations) (*token.Verifier, error) {
-	s, err := f.Tokens.Settings(f.DataDir)
+	s, err := f.Settings(f.DataDir)
 	if err != nil {
 		return nil, err
 	}

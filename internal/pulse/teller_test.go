@@ -2,6 +2,7 @@ package pulse
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -368,7 +369,7 @@ func TestTellSharesMany(t *testing.T) {
 			t.Fatalf("told %d accounts, want %d", len(got), maxGathered)
 		}
 		said := strings.TrimPrefix(got[0], "account0")
-		if n := strings.Count(said, `"accepted":true`); n < 5 || field(t, said, "omitted_count") != fmt.Sprint(100-n) {
+		if n := strings.Count(said, `"accepted":true`); n < 5 || field(t, said, "omitted_count") != strconv.Itoa(100-n) {
 			t.Errorf("of 100 shares %d are told and %s omitted", n, field(t, said, "omitted_count"))
 		}
 		if got := count(t, teller.dropped.WithLabelValues(shares.EventShare)); got != 10 {

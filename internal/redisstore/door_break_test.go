@@ -186,7 +186,7 @@ func present(accounts, workers int) []shares.Presence {
 	out := make([]shares.Presence, 0, workers)
 	for i := range workers {
 		out = append(out, shares.Presence{
-			Account: fmt.Sprint("account", min(i, accounts-1)), Worker: fmt.Sprint(i), Agent: "p/1", Time: time.Now().Add(-time.Duration(i) * time.Minute).Truncate(time.Minute),
+			Account: fmt.Sprint("account", min(i, accounts-1)), Worker: strconv.Itoa(i), Agent: "p/1", Time: time.Now().Add(-time.Duration(i) * time.Minute).Truncate(time.Minute),
 		})
 	}
 	return out

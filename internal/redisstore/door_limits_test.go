@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -206,7 +207,7 @@ func TestPresenceForgets(t *testing.T) {
 		same(t, what+": agents", agents, workers)
 	}
 	for i := range 7 { // of which 4 accounts and 6 workers are known
-		note(fmt.Sprint("account", i/2), fmt.Sprint(i%2), now.Add(time.Duration(i-100)*time.Minute))
+		note(fmt.Sprint("account", i/2), strconv.Itoa(i%2), now.Add(time.Duration(i-100)*time.Minute))
 	}
 	note("account9", "", now.Add(-50*time.Minute))
 	holds("too many", []string{"account1", "account2", "account3", "account9"},
@@ -228,7 +229,7 @@ func TestPresenceOfManyWorkers(t *testing.T) {
 	}
 	list := make([]shares.Presence, 0, 1100)
 	for i := range 1100 {
-		list = append(list, shares.Presence{Account: "alice", Worker: fmt.Sprint(i), Time: time.Now()})
+		list = append(list, shares.Presence{Account: "alice", Worker: strconv.Itoa(i), Time: time.Now()})
 	}
 	list = append(list, shares.Presence{Account: "alice-", Time: time.Now()}, shares.Presence{Account: "bob", Time: time.Now()})
 	for range 2 {

@@ -151,7 +151,7 @@ func (l *Ledger) tally(ctx context.Context, names ...string) (*tallied, error) {
 	}
 	for i, values := range all {
 		if err := t.add(values); err != nil {
-			return nil, fmt.Errorf("figures %s: %w", names[i], err)
+			return nil, fmt.Errorf("figures %s: %w", names[i], err) //nolint:gosec // hashes returns one for each name
 		}
 	}
 	return t, nil

@@ -26,39 +26,40 @@ func run(t *testing.T, dir, name string, args ...string) string {
 
 // TestGenerated makes the code anew that is generated from openapi.yaml, and compares.
 func TestGenerated(t *testing.T) {
-	directive := regexp.MustCompile(`(?m)^//go:generate go (run \S+) --config (\S+) (\S+)$`)
-	for _, dir := range []string{"api/oas", "api/oas/adminoas"} {
-		t.Run(dir, func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join(root, dir, "generate.go"))
+	text, err := os.ReadFile(filepath.Join(root, "contract.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	directives := regexp.MustCompile(`(?m)^//go:generate go (run \S+) --config (\S+) (\S+)$`).FindAllStringSubmatch(string(text), -1)
+	if len(directives) != 2 {
+		t.Fatalf("contract.go says of %d packages how they are made, want 2", len(directives))
+	}
+	for _, d := range directives {
+		t.Run(d[2], func(t *testing.T) {
+			settings, err := os.ReadFile(filepath.Join(root, d[2]))
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := directive.FindStringSubmatch(string(text))
-			if m == nil {
-				t.Fatal("generate.go does not say how the code is made")
+			output := regexp.MustCompile(`(?m)^output: (.*)$`).FindStringSubmatch(string(settings))
+			if output == nil {
+				t.Fatal("it says nothing of where the code goes")
 			}
-			name := filepath.Base(dir) + ".gen.go"
-			made := filepath.Join(t.TempDir(), name)
-			settings, err := os.ReadFile(filepath.Join(root, dir, m[2]))
-			if err != nil {
+			made := filepath.Join(t.TempDir(), "made.go")
+			elsewhere := filepath.Join(t.TempDir(), "settings.yaml")
+			if err := os.WriteFile(elsewhere, []byte(strings.Replace(string(settings), output[1], made, 1)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			elsewhere := filepath.Join(t.TempDir(), m[2])
-			settings = []byte(strings.Replace(string(settings), "output: "+name, "output: "+made, 1))
-			if err := os.WriteFile(elsewhere, settings, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			run(t, filepath.Join(root, dir), "go", append(strings.Fields(m[1]), "--config", elsewhere, m[3])...)
+			run(t, root, "go", append(strings.Fields(d[1]), "--config", elsewhere, d[3])...)
 			want, err := os.ReadFile(made)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := os.ReadFile(filepath.Join(root, dir, name))
+			got, err := os.ReadFile(filepath.Join(root, output[1]))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if string(got) != string(want) {
-				t.Errorf("%s/%s is not what openapi.yaml leads to: run `go generate ./%s`", dir, name, dir)
+				t.Errorf("%s is not what openapi.yaml leads to: run `go generate .`", output[1])
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func (c contract) asks(op *operation) (scope token.Scope, open bool) {
 // hears of it everywhere; where one is needed, nothing else opens.
 func TestAccess(t *testing.T) {
 	c, b := readContract(t), lived(t)
-	forged := b.grant(t, b.address, hour, token.Admin, token.ReadStats, token.WriteAccount, token.Mine)
+	forged := b.grant(t, b.address, token.Admin, token.ReadStats, token.WriteAccount, token.Mine)
 	forged = forged[:len(forged)-6] + "AAAAAA"
 	grant := func(scopes ...token.Scope) token.Grant {
 		return token.Grant{Account: b.address, Scopes: scopes, TTL: hour}
@@ -116,9 +116,9 @@ func TestOwners(t *testing.T) {
 	p := start(t, nil)
 	const other = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 	path := p.URL() + "/api/v1/accounts/" + p.address + "/settings"
-	own := p.grant(t, p.address, hour, token.WriteAccount)
+	own := p.grant(t, p.address, token.WriteAccount)
 	set := func(bearer, body string) answer { return p.send(t, http.MethodPut, path, bearer, body) }
-	if a := set(p.grant(t, other, hour, token.WriteAccount), `{"threshold_sat":5000,"display_name":"x","hidden":true}`); a.StatusCode != http.StatusForbidden {
+	if a := set(p.grant(t, other, token.WriteAccount), `{"threshold_sat":5000,"display_name":"x","hidden":true}`); a.StatusCode != http.StatusForbidden {
 		t.Errorf("of another account: %d %s", a.StatusCode, a.body)
 	}
 	if a := set(own, `{"threshold_sat":5000,"display_name":"shed","hidden":true}`); a.StatusCode != http.StatusOK {
@@ -130,10 +130,10 @@ func TestOwners(t *testing.T) {
 	shown := func(bearer string) string {
 		return p.send(t, http.MethodGet, p.URL()+"/api/v1/accounts/"+p.address, bearer, "").body
 	}
-	if got := shown(p.grant(t, other, hour, token.ReadStats)); !strings.Contains(got, `"private_shown":false`) {
+	if got := shown(p.grant(t, other, token.ReadStats)); !strings.Contains(got, `"private_shown":false`) {
 		t.Errorf("a hidden account shows itself to another: %s", got)
 	}
-	if got := shown(p.grant(t, p.address, hour, token.ReadStats)); !strings.Contains(got, `"private_shown":true`) {
+	if got := shown(p.grant(t, p.address, token.ReadStats)); !strings.Contains(got, `"private_shown":true`) {
 		t.Errorf("a hidden account hides itself from its owner: %s", got)
 	}
 }
@@ -149,7 +149,7 @@ func TestPrivate(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, a.StatusCode, want)
 		}
 	}
-	if a := p.send(t, http.MethodGet, p.URL()+"/api/v1/pool", p.grant(t, "", hour, token.ReadStats), ""); a.StatusCode != http.StatusOK {
+	if a := p.send(t, http.MethodGet, p.URL()+"/api/v1/pool", p.grant(t, "", token.ReadStats), ""); a.StatusCode != http.StatusOK {
 		t.Errorf("with a token: %d %s", a.StatusCode, a.body)
 	}
 	if a := p.send(t, http.MethodPost, p.URL()+"/api/v1/login", "", `{"address":"`+p.address+`"}`); a.StatusCode != http.StatusOK {
@@ -163,7 +163,7 @@ func TestMiningTokens(t *testing.T) {
 	call := func(bearer, method string) answer {
 		return p.send(t, http.MethodPost, p.URL()+"/", bearer, `{"id":1,"method":"`+method+`","params":[{"rules":["segwit"]}]}`)
 	}
-	if a := call(p.grant(t, p.address+".rig1", hour, token.Mine), "getblocktemplate"); a.StatusCode != http.StatusOK || !strings.Contains(a.body, `"workid"`) && !strings.Contains(a.body, `"coinbase`) {
+	if a := call(p.grant(t, p.address+".rig1", token.Mine), "getblocktemplate"); a.StatusCode != http.StatusOK || !strings.Contains(a.body, `"workid"`) && !strings.Contains(a.body, `"coinbase`) {
 		t.Errorf("right: %d %.200s", a.StatusCode, a.body)
 	}
 	for what, tt := range map[string]struct {
@@ -172,9 +172,9 @@ func TestMiningTokens(t *testing.T) {
 		text   string
 	}{
 		"garbage":    {"x", 401, "the token"},
-		"scope":      {p.grant(t, p.address, hour, token.ReadStats), 403, "scope mine"},
-		"no one's":   {p.grant(t, "", hour, token.Mine), 401, "of no account"},
-		"stranger's": {p.grant(t, "1BoatSLRHtKNngkdXEeobR76b53LETtpyT", hour, token.Mine), 401, "belongs to mainnet"},
+		"scope":      {p.grant(t, p.address, token.ReadStats), 403, "scope mine"},
+		"no one's":   {p.grant(t, "", token.Mine), 401, "of no account"},
+		"stranger's": {p.grant(t, "1BoatSLRHtKNngkdXEeobR76b53LETtpyT", token.Mine), 401, "belongs to mainnet"},
 	} {
 		if a := call(tt.bearer, "getblocktemplate"); a.StatusCode != tt.status || !strings.Contains(a.body, tt.text) {
 			t.Errorf("%s: %d %s", what, a.StatusCode, a.body)

@@ -2,7 +2,6 @@ package door
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -154,9 +153,9 @@ func (p *pool) config(t *testing.T) app.Config {
 }
 
 // grant makes a token.
-func (p *pool) grant(t *testing.T, account string, ttl time.Duration, scopes ...token.Scope) string {
+func (p *pool) grant(t *testing.T, account string, scopes ...token.Scope) string {
 	t.Helper()
-	return p.sign(t, "gbtpool", "gbtpool", token.Grant{Account: account, Scopes: scopes, TTL: ttl, Name: "test"})
+	return p.sign(t, "gbtpool", "gbtpool", token.Grant{Account: account, Scopes: scopes, TTL: hour, Name: "test"})
 }
 
 // sign makes a token of an issuer for an audience.
@@ -213,18 +212,6 @@ func (p *pool) send(t *testing.T, method, url, bearer, body string) answer {
 		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
 	return p.do(t, r)
-}
-
-// get reads a path below the pool's URL, which has to be there, as JSON.
-func (p *pool) get(t *testing.T, path string, into any) {
-	t.Helper()
-	a := p.send(t, http.MethodGet, p.URL()+path, "", "")
-	if a.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %d %s", path, a.StatusCode, a.body)
-	}
-	if err := json.Unmarshal([]byte(a.body), into); err != nil {
-		t.Fatalf("%s: %v: %s", path, err, a.body)
-	}
 }
 
 // mine mines for an account until it has found a block more.
