@@ -19,15 +19,15 @@ func (h *Hub) resume(ctx context.Context, s *stream, out *writer, after *place) 
 			after = &next
 			continue
 		}
-		moved := false
 		if after != nil {
-			var err error
-			if moved, end, err = h.recall(ctx, s, out, after); err != nil {
+			moved, ends, err := h.recall(ctx, s, out, after)
+			if err != nil {
 				return err
 			}
-		}
-		if moved {
-			continue
+			again := moved || ends && !end // it may be attached now
+			if end = ends; again {
+				continue
+			}
 		}
 		if err := lull.wait(ctx); err != nil {
 			return err
@@ -48,8 +48,6 @@ func (h *Hub) recall(ctx context.Context, s *stream, out *writer, after *place) 
 	if err != nil {
 		return false, false, context.Cause(ctx)
 	}
-	// Who names a place that the log has not come to does not know this pool.
-	gap = gap || len(news) == 0 && after.after(last)
 	var texts [][]byte
 	if gap {
 		texts = append(texts, gapText(*after))
@@ -69,8 +67,9 @@ func (h *Hub) recall(ctx context.Context, s *stream, out *writer, after *place) 
 		*after = news[len(news)-1].place
 		return true, false, nil
 	case gap || last == *after:
+		moved = last != *after
 		*after = last
-		return gap, true, nil
+		return moved, true, nil
 	default:
 		return false, false, nil // something has come between the two looks
 	}

@@ -85,12 +85,15 @@ func TestResume(t *testing.T) {
 func TestResumeAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(eventLog)
-		g := newGateway(t, l, func(l *Limits) { l.Poll = 10 * time.Second })
+		g := newGateway(t, l, func(l *Limits) { l.Poll, l.Away = time.Minute, time.Second })
 		synctest.Wait()
 		last := l.tell(shares.EventBlock, "", `{"n":1}`) // which another gateway has sent
 		c := g.open(request{last: last})
 		strange := g.open(request{last: "99999999999999-0"})
-		time.Sleep(time.Minute)
+		time.Sleep(40 * time.Second)
+		if got := c.lastID(); got != last || c.beats() == 0 {
+			t.Errorf("after %d heartbeats the last event ID is %s, want %s still", c.beats(), got, last)
+		}
 		l.tell(shares.EventBlock, "", `{"n":2}`)
 		time.Sleep(time.Minute)
 		if got, want := c.got(), []string{`{"n":2}`}; !cmp.Equal(got, want) {

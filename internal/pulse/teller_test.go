@@ -239,6 +239,16 @@ func TestTellJournalLater(t *testing.T) {
 		if got := s.told(shares.EventBlock); len(got) != journalBack+1 {
 			t.Errorf("told %d things, want one more", len(got))
 		}
+		// Long after, when the store has forgotten what was told, none of it is news.
+		s.mu.Lock()
+		clear(s.once)
+		s.mu.Unlock()
+		time.Sleep(2 * journalAge)
+		run(t, newTeller(t, s, newFeed()))
+		synctest.Wait()
+		if got := s.told(shares.EventBlock); len(got) != journalBack+1 {
+			t.Errorf("told %d things, want no more", len(got))
+		}
 		// An operator has put a shorter journal in its place.
 		s.mu.Lock()
 		s.record = s.record[:10]
