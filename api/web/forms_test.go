@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gbtpool/gbtpool/api/web"
 	"github.com/gbtpool/gbtpool/test/browser/fixtures"
 )
 
@@ -201,5 +202,38 @@ func TestCompare(t *testing.T) {
 	}
 	if got := post(t, h, "/template", url.Values{"txids": {strings.Repeat("x", 3<<20)}}); got.status != http.StatusBadRequest {
 		t.Errorf("too large: %d", got.status)
+	}
+}
+
+// TestPrivatePool: where reading takes a token, nothing is shown to who has not logged in.
+func TestPrivatePool(t *testing.T) {
+	pool := fixtures.Busy()
+	h := handler(t, pool, func(c *web.Config) { c.Private = true })
+	for _, path := range []string{"/", "/connect", "/accounts", account, account + "/settings", "/blocks", "/blocks/" + pool.Blocks[0].Hash, "/payouts", "/payouts/94", "/template", "/operator"} {
+		got := get(t, h, path)
+		if got.status != http.StatusSeeOther || !strings.HasPrefix(got.header.Get("Location"), "/login") {
+			t.Errorf("%s: %d", path, got.status)
+		}
+		if got := get(t, h, path, session); got.status != 200 {
+			t.Errorf("%s of one who is logged in: %d", path, got.status)
+		}
+	}
+	before := pool.Asked("GetPool")
+	if got := post(t, h, "/template", url.Values{"txids": {""}}); got.status != http.StatusSeeOther || pool.Asked("CompareTemplate") != 0 {
+		t.Errorf("comparing: %d", got.status)
+	}
+	for path, status := range map[string]int{"/login": 200, "/docs": 200, "/openapi.yaml": 200, "/nothing": 404} {
+		got := get(t, h, path)
+		if got.status != status || strings.Contains(got.body, "Northern Lights") {
+			t.Errorf("%s: %d", path, got.status)
+		}
+	}
+	if pool.Asked("GetPool") != before {
+		t.Error("the pool is asked for who may not read")
+	}
+	cfg := fixtures.Config(pool)
+	cfg.Private, cfg.SignIn = true, nil
+	if _, err := web.New(cfg); err == nil {
+		t.Error("a private pool without a log-in passes")
 	}
 }

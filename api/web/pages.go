@@ -41,6 +41,9 @@ type Config struct {
 	// answer the owner, and the owner's address. An error means that the token is not good any
 	// more. Without it nobody can log in.
 	SignIn func(ctx context.Context, token string) (context.Context, string, error)
+	// Private keeps all pages but those on logging in and on the API to who is logged in: it is for
+	// pools where reading takes a token.
+	Private bool
 	// Secure tells whether a request came over TLS, also behind a proxy. Left out, it looks at
 	// the connection alone.
 	Secure func(*http.Request) bool
@@ -68,6 +71,9 @@ func (c *Config) validate() error {
 		if field.missing {
 			errs = append(errs, errors.New("web: "+field.name+" is required"))
 		}
+	}
+	if c.Private && c.SignIn == nil {
+		errs = append(errs, errors.New("web: Private requires SignIn: nobody could read"))
 	}
 	if c.Deadline < 0 || c.StaleAfter < 0 {
 		errs = append(errs, errors.New("web: Deadline and StaleAfter must not be negative"))
@@ -130,17 +136,17 @@ func (p *Pages) Handler() http.Handler {
 // Mount adds the pages' routes to a router. HEAD is served wherever GET is.
 func (p *Pages) Mount(r chi.Router) {
 	for path, h := range map[string]http.HandlerFunc{
-		"/":                            p.home,
-		"/connect":                     p.connect,
-		"/accounts":                    p.accounts,
-		"/accounts/{address}":          p.account,
+		"/":                            p.readers(p.home),
+		"/connect":                     p.readers(p.connect),
+		"/accounts":                    p.readers(p.accounts),
+		"/accounts/{address}":          p.readers(p.account),
 		"/accounts/{address}/settings": p.settings,
-		"/blocks":                      p.blocks,
-		"/blocks/{hash}":               p.block,
-		"/payouts":                     p.payouts,
-		"/payouts/{id}":                p.payout,
-		"/template":                    p.template,
-		"/operator":                    p.operator,
+		"/blocks":                      p.readers(p.blocks),
+		"/blocks/{hash}":               p.readers(p.block),
+		"/payouts":                     p.readers(p.payouts),
+		"/payouts/{id}":                p.readers(p.payout),
+		"/template":                    p.readers(p.template),
+		"/operator":                    p.readers(p.operator),
 		"/docs":                        p.docs,
 		"/login":                       p.login,
 	} {
@@ -148,7 +154,7 @@ func (p *Pages) Mount(r chi.Router) {
 		r.Method(http.MethodHead, path, p.guarded(h))
 	}
 	for path, h := range map[string]http.HandlerFunc{
-		"/template":                    p.compareTemplate,
+		"/template":                    p.readers(p.compareTemplate),
 		"/login":                       p.logIn,
 		"/logout":                      p.logOut,
 		"/preferences":                 p.preferences,
@@ -193,6 +199,20 @@ func (p *Pages) guarded(next http.HandlerFunc) http.Handler {
 		next(w, r)
 	})
 }
+
+// readers keeps a page to who may read.
+func (p *Pages) readers(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !p.mayRead(r.Context()) {
+			http.Redirect(w, r, "/login", http.StatusSeeOther)
+			return
+		}
+		next(w, r)
+	}
+}
+
+// mayRead reports whether a request may be told what the pool does.
+func (p *Pages) mayRead(ctx context.Context) bool { return !p.cfg.Private || ownerOf(ctx) != "" }
 
 // recovered is deferred. It answers with the page for errors if what it is deferred for panics.
 func (p *Pages) recovered(w http.ResponseWriter, r *http.Request) {
