@@ -128,7 +128,12 @@ func dict(pairs ...any) (map[string]any, error) {
 
 // askPool asks for what every page has at its top.
 func (p *Pages) askPool(ctx context.Context) asked[oas.Pool] {
-	return ask(ctx, p, "pool", p.views.pool)
+	return ask(ctx, p, "pool", func(ctx context.Context) (oas.Pool, error) {
+		if !p.mayRead(ctx) {
+			return oas.Pool{}, &trouble{Status: http.StatusUnauthorized}
+		}
+		return p.views.pool(ctx)
+	})
 }
 
 // render answers with a page.
