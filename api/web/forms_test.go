@@ -96,17 +96,18 @@ func TestExpiredToken(t *testing.T) {
 
 // TestForeignForms: no form is taken from another site's page, whatever cookie comes with it.
 func TestForeignForms(t *testing.T) {
+	pool := fixtures.Busy()
+	h := handler(t, pool)
 	for _, path := range []string{"/login", "/logout", "/preferences", "/template", account + "/settings"} {
 		for name, headers := range map[string]http.Header{
 			"cross-site": {"Sec-Fetch-Site": {"cross-site"}}, "same-site": {"Sec-Fetch-Site": {"same-site"}},
 			"origin": {"Origin": {"https://evil.example"}}, "null": {"Origin": {"null"}},
 		} {
-			pool := fixtures.Busy()
 			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("hidden=1&txids=&address="+fixtures.Miner))
 			r.Header = headers.Clone()
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			r.Header.Set("Cookie", session)
-			got := send(t, handler(t, pool), r)
+			got := send(t, h, r)
 			if got.status != http.StatusForbidden || len(got.header["Set-Cookie"]) != 0 || pool.Asked("SetAccountSettings")+pool.Asked("Login") != 0 {
 				t.Errorf("%s %s: %d", name, path, got.status)
 			}

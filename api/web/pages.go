@@ -112,10 +112,10 @@ func New(cfg Config) (*Pages, error) {
 	if p.assets, err = newAssets(); err != nil {
 		return nil, err
 	}
-	if p.plain, err = p.parse(func(address string) string { return address }); err != nil {
+	if p.plain, err = p.parse(); err != nil {
 		return nil, err
 	}
-	if p.masked, err = p.parse(mask); err != nil {
+	if p.masked, err = masked(p.plain); err != nil {
 		return nil, err
 	}
 	if p.contract, err = readContract(gbtpool.Contract()); err != nil {

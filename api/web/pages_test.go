@@ -85,10 +85,16 @@ func views() []view {
 
 // TestPages: each page says in each state what it has to, in valid HTML that keeps to its policy.
 func TestPages(t *testing.T) {
+	handlers := make(map[*fixtures.Pool]http.Handler)
 	for _, v := range views() {
+		h, ok := handlers[v.pool]
+		if !ok {
+			h = handler(t, v.pool)
+			handlers[v.pool] = h
+		}
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			got := get(t, handler(t, v.pool), v.path, v.cookie)
+			got := get(t, h, v.path, v.cookie)
 			if got.status != v.status {
 				t.Errorf("status %d, want %d", got.status, v.status)
 			}
@@ -143,10 +149,11 @@ func TestHostileNames(t *testing.T) {
 // TestPartsFail: what fails says so in its place, and the rest of the page stands.
 func TestPartsFail(t *testing.T) {
 	all := []string{"GetPool", "Template", "ListNodes", "GetNetwork", "ListBlocks", "ListPayouts", "GetFees", "GetHistory"}
+	pool := fixtures.Busy()
+	h := handler(t, pool)
 	for _, failing := range all {
-		pool := fixtures.Busy()
 		pool.Problems = map[string]oas.Problem{failing: {Status: 503, Title: "Service Unavailable", Detail: "It is being mended."}}
-		got := get(t, handler(t, pool), "/")
+		got := get(t, h, "/")
 		checkHTML(t, failing, got.body)
 		if got.status != 200 {
 			t.Errorf("without %s: status %d", failing, got.status)

@@ -49,8 +49,8 @@ type page struct {
 }
 
 // parse reads the templates, for every page a set with the layout in it.
-func (p *Pages) parse(addr func(string) string) (map[string]*template.Template, error) {
-	base := template.New("").Funcs(p.funcs(addr))
+func (p *Pages) parse() (map[string]*template.Template, error) {
+	base := template.New("").Funcs(p.funcs())
 	base, err := base.ParseFS(templateFiles, "templates/_*.html")
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
@@ -73,11 +73,25 @@ func (p *Pages) parse(addr func(string) string) (map[string]*template.Template, 
 	return sets, nil
 }
 
-// funcs are what templates can call. addr writes an address.
-func (p *Pages) funcs(addr func(string) string) template.FuncMap {
+// masked returns copies of templates that shorten addresses.
+func masked(sets map[string]*template.Template) (map[string]*template.Template, error) {
+	out := make(map[string]*template.Template, len(sets))
+	for name, set := range sets {
+		c, err := set.Clone()
+		if err != nil {
+			return nil, fmt.Errorf("web: %w", err)
+		}
+		out[name] = c.Funcs(template.FuncMap{"addr": mask})
+	}
+	return out, nil
+}
+
+// funcs are what templates can call.
+func (p *Pages) funcs() template.FuncMap {
 	return template.FuncMap{
-		"addr": addr, "asset": p.assets.url,
-		"rate": rate, "work": work, "diff": difficulty, "count": count, "money": money, "coins": coins, "percent": percent, "bp": basisPoints,
+		"addr":  func(address string) string { return address },
+		"asset": p.assets.url,
+		"rate":  rate, "work": work, "diff": difficulty, "count": count, "money": money, "coins": coins, "percent": percent, "bp": basisPoints,
 		"scaled": scaled, "lasting": lasting, "stamp": stamp, "brief": brief, "tailed": tailed,
 		"since":   func(t time.Time) string { return since(p.cfg.Now(), t) },
 		"old":     func(t time.Time, seconds int) bool { return p.cfg.Now().Sub(t) > time.Duration(seconds)*time.Second },
