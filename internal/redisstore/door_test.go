@@ -30,46 +30,55 @@ func doorContracts(t *testing.T, o *opener) {
 	t.Helper()
 	for name, contract := range map[string]func(*testing.T){ //nolint:thelper // they are subtests
 		"challenges": func(t *testing.T) {
+			t.Helper()
 			storetest.ChallengesContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Challenges, error) {
 				return redisstore.NewChallenges(redisstore.ChallengesConfig{Ledger: l})
 			}))
 		},
 		"revocations": func(t *testing.T) {
+			t.Helper()
 			storetest.RevocationsContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Revocations, error) {
 				return redisstore.NewRevocations(redisstore.RevocationsConfig{Ledger: l})
 			}))
 		},
 		"profiles": func(t *testing.T) {
+			t.Helper()
 			storetest.ProfilesContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Profiles, error) {
 				return redisstore.NewProfiles(redisstore.ProfilesConfig{Ledger: l})
 			}))
 		},
 		"bans": func(t *testing.T) {
+			t.Helper()
 			storetest.BansContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Bans, error) {
 				return redisstore.NewBans(redisstore.BansConfig{Ledger: l})
 			}))
 		},
 		"series": func(t *testing.T) {
+			t.Helper()
 			storetest.SeriesContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Series, error) {
 				return redisstore.NewSeries(redisstore.SeriesConfig{Ledger: l})
 			}))
 		},
 		"presence": func(t *testing.T) {
+			t.Helper()
 			storetest.PresenceContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Presence, error) {
 				return redisstore.NewPresence(redisstore.PresenceConfig{Ledger: l})
 			}))
 		},
 		"events": func(t *testing.T) {
+			t.Helper()
 			storetest.EventsContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Events, error) {
 				return redisstore.NewEvents(redisstore.EventsConfig{Ledger: l, Keep: 60})
 			}), 60, 160)
 		},
 		"acts": func(t *testing.T) {
+			t.Helper()
 			storetest.ActsContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Acts, error) {
 				return redisstore.NewActs(redisstore.ActsConfig{Ledger: l})
 			}))
 		},
 		"histories": func(t *testing.T) {
+			t.Helper()
 			storetest.HistoriesContract(t, func(tb testing.TB, now func() time.Time) storetest.Histories {
 				tb.Helper()
 				one, _ := o.open(tb)

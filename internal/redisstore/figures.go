@@ -149,9 +149,9 @@ func (l *Ledger) tally(ctx context.Context, names ...string) (*tallied, error) {
 	if err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
-	for i, values := range all {
-		if err := t.add(values); err != nil {
-			return nil, fmt.Errorf("figures %s: %w", names[i], err) //nolint:gosec // hashes returns one for each name
+	for i, name := range names {
+		if err := t.add(all[i]); err != nil {
+			return nil, fmt.Errorf("figures %s: %w", name, err)
 		}
 	}
 	return t, nil
