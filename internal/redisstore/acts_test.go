@@ -88,3 +88,25 @@ func TestActsFindTampering(t *testing.T) {
 		})
 	}
 }
+
+// TestActOfAnotherPast has no act be put behind one that it was not made for, though that has the same number: Redis
+// may be an older one by now, with other acts since.
+func TestActOfAnotherPast(t *testing.T) {
+	_, b, d := embeddedDoor(t)
+	ctx := t.Context()
+	first, err := d.Append(ctx, shares.Act{By: "carol", What: "first"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{d.Acts.keys.pool("acts:head"), d.Acts.keys.pool("acts")}
+	head, err := readHead(d.Acts.firmly(ctx, d.Acts.scripts.act, names, 1, strings.Repeat("ab", 32), strings.Repeat("cd", 32), "text"))
+	if err != nil || head != (actHead{1, first.Hash}) {
+		t.Errorf("the newest act is %+v, %v, want %s", head, err, first.Hash)
+	}
+	if n := b.redis.LLen(ctx, names[1]).Val(); n != 1 {
+		t.Errorf("there are %d acts", n)
+	}
+	if err := d.Verify(ctx); err != nil {
+		t.Error(err)
+	}
+}

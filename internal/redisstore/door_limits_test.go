@@ -159,6 +159,9 @@ func TestBansAreFull(t *testing.T) {
 	if was, err := d.Lift(ctx, "account8"); err != nil || !was {
 		t.Errorf("Lift: %t, %v", was, err)
 	}
+	if err := b.redis.ZScore(ctx, d.keyOf("bans:ends"), "account8").Err(); !errors.Is(err, redis.Nil) {
+		t.Errorf("the end of a ban that was lifted is still there: %v", err)
+	}
 	one.Subject = "alice"
 	if err := d.Ban(ctx, one); err != nil {
 		t.Errorf("when one was lifted: %v", err)
