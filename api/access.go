@@ -152,15 +152,8 @@ func needOf(op *openapi3.Operation, security openapi3.SecurityRequirements, priv
 			n.scope = token.Scope(scopes[0])
 		}
 	}
-	read := !slices.Contains(op.Tags, "login") && !slices.Contains(op.Tags, "mining")
-	if private && n.open && read && !public(op.OperationID) {
+	if private && !slices.Contains(op.Tags, "login") {
 		n.open = false
 	}
 	return n
-}
-
-// public reports whether an operation is for everybody also where figures are private: what tells of the contract,
-// and how to connect.
-func public(operation string) bool {
-	return slices.Contains([]string{"contract", "docsPage", "asset", "connectPage", "loginPage", "healthz", "readyz", "metrics"}, operation)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/gbtpool/gbtpool/api/guard"
+	"github.com/gbtpool/gbtpool/api/oas"
 	"github.com/gbtpool/gbtpool/api/rest"
 )
 
@@ -24,16 +25,17 @@ type People struct {
 	Rate    guard.Rate
 	// HSTS is for how long browsers that came over TLS are to come back over TLS only; 0 does not say.
 	HSTS time.Duration
-	// Private has figures be told to tokens with the scope stats:read alone, and the dashboard be closed.
+	// Private has figures be told to tokens with the scope stats:read alone.
 	Private bool
 }
 
-// Pages is the dashboard.
+// Pages is the dashboard. It sees itself to who may read.
 type Pages interface {
 	// Mount adds its routes.
 	Mount(r chi.Router)
-	// NotFound answers what there is no page for.
+	// NotFound answers what there is no page for, and Problem tells of one.
 	NotFound(w http.ResponseWriter, r *http.Request)
+	Problem(w http.ResponseWriter, r *http.Request, problem oas.Problem)
 }
 
 // The paths that matter beyond their routes.
@@ -67,7 +69,7 @@ func (s *Server) people(r chi.Router) (func(chi.Router), error) {
 	if err != nil {
 		return nil, err
 	}
-	var around chi.Middlewares
+	around := chi.Middlewares{inPages(p.Pages)}
 	if p.Limiter != nil {
 		// Outside of what reads tokens, so that nobody tries tokens out faster than that.
 		quota, err := guard.Quota(guard.QuotaConfig{
@@ -91,7 +93,7 @@ func (s *Server) people(r chi.Router) (func(chi.Router), error) {
 			r.With(allowed, validate).Method(http.MethodGet, pathEvents, p.Events)
 			r.With(allowed).Get(pathCurrentTemplate, s.serveCurrentTemplate)
 			r.With(allowed).Head(pathCurrentTemplate, s.serveCurrentTemplate)
-			r.With(allowed).Group(p.Pages.Mount)
+			r.Group(p.Pages.Mount)
 		})
 	}, nil
 }

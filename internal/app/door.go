@@ -224,7 +224,7 @@ func (a *App) people(d *door) (*api.People, error) {
 	}
 	d.views = views
 	pages, err := web.New(web.Config{
-		Views: views, Template: a.currentTemplate, Ready: a.readiness, SignIn: d.signIn, Secure: d.proxies.Secure,
+		Views: views, Template: a.currentTemplate, Ready: a.readiness, SignIn: d.signIn, Secure: d.proxies.Secure, Private: d.cfg.Private,
 		Name: d.cfg.Name, Version: d.cfg.Version, Log: a.cfg.Log.With("part", "pages"), Now: time.Now,
 	})
 	if err != nil {
@@ -261,6 +261,9 @@ func (l limiter) Allow(ctx context.Context, key string, count int, per time.Dura
 func (d *door) signIn(ctx context.Context, raw string) (context.Context, string, error) {
 	claims, err := d.verifier.Verify(ctx, raw)
 	if err != nil {
+		return nil, "", err
+	}
+	if err := claims.Require(token.WriteAccount); err != nil {
 		return nil, "", err
 	}
 	if claims.Account == "" {

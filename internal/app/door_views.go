@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/gbtpool/gbtpool/api/guard"
+	"github.com/gbtpool/gbtpool/api/login"
 	"github.com/gbtpool/gbtpool/api/rest"
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/internal/node"
@@ -58,6 +60,9 @@ func (a *App) views(d *door) (*rest.Views, error) {
 		return nil, err
 	}
 	cfg.Login = desk
+	if d.cfg.Private {
+		cfg.Login = members{desk, ledger}
+	}
 	return rest.New(cfg)
 }
 
@@ -149,6 +154,24 @@ func (a *App) notices(ctx context.Context) []rest.Notice {
 		out = append(out, rest.Notice{Level: rest.Warning, Text: strings.ToUpper(trouble[:1]) + trouble[1:]})
 	}
 	return out
+}
+
+// members lets in only who has mined here: where figures are private, anybody's key opens nothing.
+type members struct {
+	*login.Desk
+	figures shares.Figures
+}
+
+// Challenge implements rest.Login.
+func (m members) Challenge(ctx context.Context, address string) (login.Challenge, error) {
+	_, _, err := m.figures.Account(ctx, address)
+	if errors.Is(err, shares.ErrUnknown) {
+		return login.Challenge{}, &rest.Problem{Status: http.StatusForbidden, Detail: "this pool shows its figures to its miners alone, and this address has had no share accepted yet", Cause: err}
+	}
+	if err != nil {
+		return login.Challenge{}, err
+	}
+	return m.Desk.Challenge(ctx, address)
 }
 
 // writeProblem implements events.Config.Problem.

@@ -142,7 +142,7 @@ func TestOwners(t *testing.T) {
 func TestPrivate(t *testing.T) {
 	p := start(t, func(c *app.Config) { c.Door.Private = true })
 	for path, want := range map[string]int{
-		"/api/v1/pool": 401, "/": 401, "/accounts": 401, "/api/pool": 401, "/api/v1/events": 401, "/template": 401, "/api/v1/template/current": 401,
+		"/api/v1/pool": 401, "/api/pool": 401, "/users/x": 401, "/api/v1/events": 401, "/api/v1/template/current": 401,
 		"/openapi.yaml": 200, "/docs": 200, "/healthz": 200, "/connect": 200,
 	} {
 		if a := p.send(t, http.MethodGet, p.URL()+path, "", ""); a.StatusCode != want {
@@ -152,8 +152,20 @@ func TestPrivate(t *testing.T) {
 	if a := p.send(t, http.MethodGet, p.URL()+"/api/v1/pool", p.grant(t, "", token.ReadStats), ""); a.StatusCode != http.StatusOK {
 		t.Errorf("with a token: %d %s", a.StatusCode, a.body)
 	}
-	if a := p.send(t, http.MethodPost, p.URL()+"/api/v1/login", "", `{"address":"`+p.address+`"}`); a.StatusCode != http.StatusOK {
-		t.Errorf("login: %d %s", a.StatusCode, a.body)
+	for _, path := range []string{"/", "/accounts", "/blocks", "/payouts", "/template", "/operator"} {
+		if a := p.send(t, http.MethodGet, p.URL()+path, "", ""); a.Request.URL.Path != "/login" {
+			t.Errorf("%s is shown to anybody", path)
+		}
+	}
+	login := func() answer {
+		return p.send(t, http.MethodPost, p.URL()+"/api/v1/login", "", `{"address":"`+p.address+`"}`)
+	}
+	if a := login(); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "no share accepted yet") {
+		t.Errorf("a stranger logs in: %d %s", a.StatusCode, a.body)
+	}
+	p.mine(t, p.address+".rig1")
+	if a := login(); a.StatusCode != http.StatusOK {
+		t.Errorf("a miner logs in: %d %s", a.StatusCode, a.body)
 	}
 }
 
