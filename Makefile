@@ -3,7 +3,7 @@ GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 60s
 
-.PHONY: demo build test lint bench soak fuzz
+.PHONY: demo build test generate release-check lint bench soak fuzz
 
 ## demo: a whole pool in one process, with a chain and miners of its own
 demo: build
@@ -13,10 +13,19 @@ demo: build
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/gbtpool ./cmd/gbtpool
 
-## test: everything, with the race detector
+## test: everything, with the race detector; axe-core comes by npm
 test:
 	$(GO) vet ./...
-	$(GO) test -race -timeout 12m ./...
+	npm ci --prefix test/browser --no-audit --no-fund --silent
+	$(GO) test -race -timeout 25m ./...
+
+## generate: the code that openapi.yaml leads to
+generate:
+	$(GO) generate .
+
+## release-check: whether goreleaser understands its configuration
+release-check:
+	$(GO) run github.com/goreleaser/goreleaser/v2@v2.15.1 check
 
 lint:
 	$(GOLANGCI_LINT) run ./...
