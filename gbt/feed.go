@@ -35,6 +35,10 @@ type FeedConfig struct {
 	Rules SetRules
 	// Patience is how long who asks for work waits while there is none, before ErrUnavailable.
 	Patience time.Duration
+	// Published, if set, hears how long after a node's answer there was a new template for it here: parsed,
+	// checked, shared with the other gateways, rendered. What a node had answered before it led waited for
+	// nobody and is left out, and so is what other gateways bring on their own. It must not block.
+	Published func(after time.Duration)
 	// Now is the clock. Required.
 	Now func() time.Time
 	// Log gets one line per template and per loss of templates. Required.
@@ -57,6 +61,8 @@ type Feed struct {
 type feedState struct {
 	// template is the newest published one; nil before the first.
 	template *Template
+	// node is whom the last template of a node came from, of use or not.
+	node string
 	// answer is the identity of the node's answer that it was made of.
 	answer [sha256.Size]byte
 	// posted is the number that template has on the Board; 0 if it is not there, and raw is the node's
@@ -162,6 +168,7 @@ func (f *Feed) take(ctx context.Context, news News) (again bool) {
 	}
 	err := news.Err
 	if news.Template != nil {
+		next.node = news.Node
 		err = f.prepare(ctx, &next, news)
 		again = errors.Is(err, errPayees)
 		if err != nil && old.err == nil && old.template.PreviousBlock == next.tip {
@@ -178,7 +185,19 @@ func (f *Feed) take(ctx context.Context, news News) (again bool) {
 		return again
 	}
 	f.publish(old, &next)
+	f.tell(old, &next, news)
 	return again
+}
+
+// tell says how long a template took that news has brought.
+func (f *Feed) tell(old, next *feedState, news News) {
+	if f.cfg.Published == nil || next.template == old.template {
+		return
+	}
+	if old.tip == news.Tip && old.node != "" && old.node != news.Node {
+		return // the node had it before it led
+	}
+	f.cfg.Published(next.template.Published.Sub(news.Received))
 }
 
 // prepare makes the template that news brings, or that another gateway has put up on the same block,
@@ -225,13 +244,14 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 
 // install puts a template into next.
 func (f *Feed) install(ctx context.Context, next *feedState, t *Template, start time.Time) {
+	t.Published = f.cfg.Now()
 	next.template = t
 	next.recent = f.remember(t, next.recent)
 	f.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "template",
 		slog.Uint64("seq", t.Seq), slog.String("node", t.Node), slog.Int("height", int(t.Height)),
 		slog.String("previous", t.PreviousBlock.String()), slog.Int("transactions", len(t.Transactions)),
 		slog.Int64("fees_sat", t.Fees), slog.Int("dropped", t.Dropped),
-		slog.Duration("prepared_in", f.cfg.Now().Sub(start)))
+		slog.Duration("prepared_in", t.Published.Sub(start)))
 }
 
 // remember returns the templates to judge work by: t and the newest of recent, which lose the

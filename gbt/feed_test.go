@@ -204,6 +204,57 @@ func TestFeedWaitHonoursContext(t *testing.T) {
 	})
 }
 
+// TestFeedPublished: what a template takes from its node's answer on is told once, and nothing of what was no news or
+// had waited for a node to lead.
+func TestFeedPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, told := make(scriptedSource), []time.Duration(nil)
+		f, err := NewFeed(FeedConfig{
+			Source: source, Coinbaser: PayTo(poolScript()), Tag: testTag, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Published: func(after time.Duration) { told = append(told, after) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.Run(ctx) }()
+		for _, step := range []struct {
+			node     string
+			n        int
+			value    int64
+			answered time.Duration // ago
+			told     bool
+		}{
+			{"a", 1, 0, time.Second, true},
+			{"a", 1, 0, time.Minute, false}, // the same work
+			{"a", 1, 1, 2 * time.Second, true},
+			{"b", 1, 2, time.Hour, false}, // b leads now
+			{"b", 1, 3, 3 * time.Second, true},
+			{"a", 2, 0, 4 * time.Second, true}, // a was the first with the new block
+		} {
+			told = nil
+			news := newsOf(t, step.n, step.value)
+			news.Node, news.Received = step.node, time.Now().Add(-step.answered)
+			source.send(news)
+			switch {
+			case !step.told && len(told) == 0:
+			case step.told && len(told) == 1 && told[0] == step.answered:
+			default:
+				t.Errorf("%+v: told %s", step, told)
+			}
+			if got := current(t, f); !got.Published.Equal(time.Now()) && step.told {
+				t.Errorf("%+v: published at %s", step, got.Published)
+			}
+			time.Sleep(time.Minute)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestFeedNewTip has the tip come first and the template on it later.
 func TestFeedNewTip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,6 +20,8 @@ type Template struct {
 	Node string
 	// Received is when the node's answer arrived.
 	Received time.Time
+	// Published is when the Feed put it in force.
+	Published time.Time
 
 	PreviousBlock chainhash.Hash
 	Height        int32 // of the block to be found
