@@ -50,6 +50,10 @@ type SetConfig struct {
 	// DrainFor is how long Run waits at its end for blocks that are being offered; default 10 s.
 	DrainFor time.Duration
 
+	// Answered, if set, hears of each found block how long after it came a node had taken it for good or
+	// refused it, or that it never did either; see BlockCounts. It must not block.
+	Answered func(node string, what BlockResult, after time.Duration)
+
 	// Now is the clock. Required.
 	Now func() time.Time
 	// Log gets one line for each change of a node's state and of the leader. Required.

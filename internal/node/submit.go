@@ -82,6 +82,16 @@ func (o *offers) drain(limit time.Duration) int {
 	return left
 }
 
+// BlockResult is what became of a found block at a node.
+type BlockResult string
+
+// The results: the node took the block or had it, refused it, or gave no answer for SetConfig.SubmitFor.
+const (
+	BlockAccepted    BlockResult = "accepted"
+	BlockRefused     BlockResult = "refused"
+	BlockUndelivered BlockResult = "undelivered"
+)
+
 // counts counts the blocks offered to one node.
 type counts struct{ accepted, refused, undelivered, pending atomic.Int64 }
 
@@ -181,7 +191,7 @@ func (s *Set) verdict(heard map[int]outcome, cause error) (gbt.Reason, error) {
 // offerBlock offers a block to the node until it takes or refuses it. It leaves in outcomes what
 // came of the first attempt and what of the last.
 func (w *watcher) offerBlock(ctx context.Context, block []byte, outcomes chan<- outcome) {
-	count := &w.set.counts[w.id]
+	count, began := &w.set.counts[w.id], w.set.cfg.Now()
 	count.pending.Add(1)
 	defer count.pending.Add(-1)
 	log := w.set.cfg.Log.With(slog.String("node", w.node.Name()),
@@ -191,10 +201,12 @@ func (w *watcher) offerBlock(ctx context.Context, block []byte, outcomes chan<- 
 		switch {
 		case o.accepted():
 			count.accepted.Add(1)
+			w.answered(BlockAccepted, began)
 			log.LogAttrs(ctx, slog.LevelInfo, "block accepted", slog.String("reason", string(o.reason)), slog.Int("attempt", attempt))
 			signal(w.poke)
 		case o.last:
 			count.refused.Add(1)
+			w.answered(BlockRefused, began)
 			log.LogAttrs(ctx, slog.LevelWarn, "block refused", slog.String("reason", string(o.reason)), slog.Int("attempt", attempt))
 		case attempt == 1:
 			log.LogAttrs(ctx, slog.LevelWarn, "block not taken yet", slog.String("reason", string(o.reason)), slog.Any("error", o.err))
@@ -211,12 +223,20 @@ func (w *watcher) offerBlock(ctx context.Context, block []byte, outcomes chan<- 
 		case <-ctx.Done():
 			timer.Stop()
 			count.undelivered.Add(1)
+			w.answered(BlockUndelivered, began)
 			log.LogAttrs(ctx, slog.LevelError, "block not delivered", slog.Int("attempts", attempt),
 				slog.String("reason", string(o.reason)), slog.Any("error", o.err))
 			o.last = true
 			outcomes <- o
 			return
 		}
+	}
+}
+
+// answered says what became of a block at the node.
+func (w *watcher) answered(what BlockResult, began time.Time) {
+	if w.set.cfg.Answered != nil {
+		w.set.cfg.Answered(w.node.Name(), what, w.set.cfg.Now().Sub(began))
 	}
 }
 

@@ -98,6 +98,42 @@ func TestSubmitBlock(t *testing.T) {
 	}
 }
 
+// TestAnswered: how long each node took for a block is told once, when it is known what it makes of it.
+func TestAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, tip := newWorld()
+		a, b, c := newFake("a", w, tip), newFake("b", w, tip), newFake("c", w, tip)
+		a.verdicts, b.verdicts, c.verdicts = []verdict{{err: errBusy}, {}}, []verdict{{reason: gbt.HighHash}}, []verdict{{err: errDead}}
+		type answer struct {
+			node  string
+			what  BlockResult
+			after time.Duration
+		}
+		told := make(chan answer, 10)
+		r := newRig(t, func(cfg *SetConfig) {
+			cfg.Answered = func(node string, what BlockResult, after time.Duration) {
+				told <- answer{node, what, after.Round(time.Second)}
+			}
+		}, []*fakeNode{a, b, c})
+		defer r.stop()
+		r.after(time.Minute)
+		if _, err := r.set.SubmitBlock(t.Context(), w.block(tip, easyBits)); err != nil {
+			t.Fatal(err)
+		}
+		r.after(150 * time.Second)
+		close(told)
+		got := make(map[answer]int)
+		for one := range told {
+			got[one]++
+		}
+		for _, want := range []answer{{"a", BlockAccepted, 0}, {"b", BlockRefused, 0}, {"c", BlockUndelivered, 2 * time.Minute}} {
+			if got[want] != 1 || len(got) != 3 {
+				t.Errorf("told %v, want %v once", got, want)
+			}
+		}
+	})
+}
+
 // TestOwnBlock checks that the template follows our own block at once, though neither the long
 // poll nor the watchdog tells of it.
 func TestOwnBlock(t *testing.T) {
