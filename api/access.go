@@ -85,22 +85,15 @@ type need struct {
 	// open is true if nobody needs a token, and scope what one has to be good for otherwise.
 	open  bool
 	scope token.Scope
+	// operation is the route's name.
+	operation string
 }
 
-// allowed returns a middleware that holds callers to what openapi.yaml says of a route. With private figures reading
-// takes a token too.
-func (s *Server) allowed(private bool) (func(http.Handler) http.Handler, error) {
-	needs, err := needs(private)
-	if err != nil {
-		return nil, err
-	}
+// allowed returns a middleware that holds callers to what openapi.yaml says of a route.
+func (s *Server) allowed(routes contract) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			method := r.Method
-			if method == http.MethodHead {
-				method = http.MethodGet
-			}
-			need := needs[method+" "+chi.RouteContext(r.Context()).RoutePattern()]
+			need := routes.of(r)
 			claims, ok := token.FromContext(r.Context())
 			switch {
 			case need.open:
@@ -118,20 +111,32 @@ func (s *Server) allowed(private bool) (func(http.Handler) http.Handler, error) 
 			}
 			next.ServeHTTP(w, r)
 		})
-	}, nil
+	}
 }
 
-// needs reads from openapi.yaml what each route asks of its callers. A route that is not there asks for what nobody
-// has.
-func needs(private bool) (map[string]need, error) {
-	contract, err := openapi3.NewLoader().LoadFromData([]byte(gbtpool.Contract()))
+// contract is what openapi.yaml says of routes, by their methods and patterns.
+type contract map[string]need
+
+// of returns what is asked of who sends a request, once its route is known. A route that is not in the contract has no
+// operation, and asks for what nobody has.
+func (c contract) of(r *http.Request) need {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	return c[method+" "+chi.RouteContext(r.Context()).RoutePattern()]
+}
+
+// readContract reads openapi.yaml. With private figures reading takes a token too.
+func readContract(private bool) (contract, error) {
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(gbtpool.Contract()))
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
-	out := make(map[string]need)
-	for path, item := range contract.Paths.Map() {
+	out := make(contract)
+	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
-			security := contract.Security
+			security := doc.Security
 			if op.Security != nil {
 				security = *op.Security
 			}
@@ -143,7 +148,7 @@ func needs(private bool) (map[string]need, error) {
 
 // needOf returns what an operation asks of its callers.
 func needOf(op *openapi3.Operation, security openapi3.SecurityRequirements, private bool) need {
-	n := need{}
+	n := need{operation: op.OperationID}
 	for _, alternative := range security {
 		if len(alternative) == 0 {
 			n.open = true

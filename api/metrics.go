@@ -17,6 +17,12 @@ const (
 	labelOther   = "other"
 )
 
+// The doors that clients are limited at: miners' and that of people and their programs.
+const (
+	doorRPC  = "rpc"
+	doorHTTP = "http"
+)
+
 // metrics are the server's. Labels are of closed sets, so that no client makes series.
 type metrics struct {
 	methods map[string]method
@@ -32,69 +38,93 @@ type metrics struct {
 	connections  prometheus.Gauge
 	refused      prometheus.Counter
 	templates    *prometheus.HistogramVec
-	delay        prometheus.Histogram
+	delay, wakes prometheus.Histogram
 	submits      prometheus.Histogram
 	proposes     prometheus.Histogram
+	// pages are the requests of people and their programs, and limited counts calls and requests beyond the limits.
+	pages   *prometheus.HistogramVec
+	limited *prometheus.CounterVec
 }
 
 func newMetrics(cfg *Config, methods map[string]method) (*metrics, error) {
-	// From a template that is ready to a full one over a slow line, and a block that nodes look at.
-	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
-	m := &metrics{
-		methods: methods, workers: newWorkerSeries(cfg.WorkerSeries), desk: cfg.Desk,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gbtpool_requests_total",
-			Help: "JSON-RPC requests by method and class of HTTP status; aborted ones have no status.",
-		}, []string{"method", "code"}),
-		requestBytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gbtpool_request_bytes_total", Help: "Bytes of JSON-RPC request bodies.",
-		}),
-		submissions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gbtpool_submissions_total",
-			Help: "Submissions by verdict: accepted, a reason of BIP 22 or Bitcoin Core, other; or budget or unavailable if there was none.",
-		}, []string{"reason"}),
-		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gbtpool_proposals_total",
-			Help: "Proposals by outcome: accepted, declared, delta, a reason of BIP 22 or Bitcoin Core, other; or budget, unavailable or aborted if there was no ruling.",
-		}, []string{"outcome"}),
-		blocks: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gbtpool_blocks_total",
-			Help: "Submissions that met the network target, by what the full nodes said.",
-		}, []string{"result"}),
-		polls: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gbtpool_longpolls_waiting", Help: "Long polls that wait for a template.",
-		}),
-		connections: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gbtpool_connections", Help: "Open connections.",
-		}),
-		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gbtpool_connections_refused_total", Help: "Connections closed because there were too many.",
-		}),
-		templates: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "gbtpool_getblocktemplate_seconds", Buckets: buckets,
-			Help: "Time to answer getblocktemplate: from the request, or for a long poll from its wake-up, to the last byte.",
-		}, []string{"kind"}),
-		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "gbtpool_template_delay_seconds", Buckets: buckets,
-			Help: "Time from a node's answer with a new template to the wake-up of each long poll that waited for it.",
-		}),
-		submits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "gbtpool_submitblock_seconds", Buckets: buckets,
-			Help: "Time to answer submitblock, from the request's last byte to the answer's.",
-		}),
-		proposes: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "gbtpool_proposal_seconds", Buckets: buckets,
-			Help: "Time to answer a proposal, from the request's last byte to the answer's.",
-		}),
-	}
+	m := &metrics{methods: methods, workers: newWorkerSeries(cfg.WorkerSeries), desk: cfg.Desk}
+	m.count()
+	m.time()
 	m.begin()
 	return m, m.register(cfg)
+}
+
+// count makes what is counted.
+func (m *metrics) count() {
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gbtpool_requests_total",
+		Help: "JSON-RPC requests by method and class of HTTP status; aborted ones have no status.",
+	}, []string{"method", "code"})
+	m.requestBytes = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "gbtpool_request_bytes_total", Help: "Bytes of JSON-RPC request bodies.",
+	})
+	m.submissions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gbtpool_submissions_total",
+		Help: "Submissions by verdict: accepted, a reason of BIP 22 or Bitcoin Core, other; or budget or unavailable if there was none.",
+	}, []string{"reason"})
+	m.proposals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gbtpool_proposals_total",
+		Help: "Proposals by outcome: accepted, declared, delta, a reason of BIP 22 or Bitcoin Core, other; or budget, unavailable or aborted if there was no ruling.",
+	}, []string{"outcome"})
+	m.blocks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gbtpool_blocks_total",
+		Help: "Submissions that met the network target, by what the full nodes said.",
+	}, []string{"result"})
+	m.polls = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "gbtpool_longpolls_waiting", Help: "Long polls that wait for a template.",
+	})
+	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "gbtpool_connections", Help: "Open connections.",
+	})
+	m.refused = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "gbtpool_connections_refused_total", Help: "Connections closed because there were too many.",
+	})
+	m.limited = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gbtpool_rate_limited_total",
+		Help: "Calls (rpc) and requests (http) that were refused because there were too many from a client.",
+	}, []string{"door"})
+}
+
+// time makes what is timed.
+func (m *metrics) time() {
+	// From a template that is ready to a full one over a slow line, and a block that nodes look at.
+	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	m.templates = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "gbtpool_getblocktemplate_seconds", Buckets: buckets,
+		Help: "Time to answer getblocktemplate: from the request, or for a long poll from its wake-up, to the last byte.",
+	}, []string{"kind"})
+	m.delay = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "gbtpool_template_delay_seconds", Buckets: buckets,
+		Help: "Time from a node's answer with a new template to the wake-up of each long poll that waited for it.",
+	})
+	m.submits = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "gbtpool_submitblock_seconds", Buckets: buckets,
+		Help: "Time to answer submitblock, from the request's last byte to the answer's.",
+	})
+	m.proposes = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "gbtpool_proposal_seconds", Buckets: buckets,
+		Help: "Time to answer a proposal, from the request's last byte to the answer's.",
+	})
+	m.wakes = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "gbtpool_longpoll_wakeup_seconds", Buckets: buckets,
+		Help: "Time from a new template's publication to the wake-up of each long poll that waited for it.",
+	})
+	m.pages = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		// Few, as each operation has them.
+		Name: "gbtpool_api_request_seconds", Buckets: []float64{.005, .025, .1, .25, 1, 2.5, 10},
+		Help: "Time to answer requests but for JSON-RPC and event streams, by the operation of openapi.yaml and class of HTTP status; aborted ones have no status.",
+	}, []string{"operation", "code"})
 }
 
 func (m *metrics) register(cfg *Config) error {
 	collectors := []prometheus.Collector{
 		m.requests, m.requestBytes, m.submissions, m.proposals, m.blocks, m.polls, m.connections, m.refused,
-		m.templates, m.delay, m.submits, m.proposes, newTemplateCollector(cfg.Desk),
+		m.templates, m.delay, m.wakes, m.submits, m.proposes, m.pages, m.limited, newTemplateCollector(cfg.Desk),
 	}
 	if m.workers != nil {
 		collectors = append(collectors, m.workers.submissions)
@@ -120,8 +150,11 @@ func (m *metrics) begin() {
 	for _, outcome := range []string{outcomeDeclared, outcomeDelta, outcomeAborted} {
 		m.proposals.WithLabelValues(outcome)
 	}
-	for _, result := range []string{"accepted", "refused", "failed"} {
+	for _, result := range []string{blockAccepted, blockDuplicate, blockInconclusive, blockRefused, blockFailed} {
 		m.blocks.WithLabelValues(result)
+	}
+	for _, door := range []string{doorRPC, doorHTTP} {
+		m.limited.WithLabelValues(door)
 	}
 }
 
@@ -156,12 +189,19 @@ func (m *metrics) latency(c *call) {
 	}
 }
 
-// waited observes how long the template in force took to an answered long poll, if the poll waited for it. One
+// waited observes how long the template in force took to an answered long poll, in all and from when it was
+// published, if the poll waited for it. One
 // that found it there, or was overtaken by the next one on its way out, says nothing about that.
 func (m *metrics) waited(c *call) {
 	t, err := m.desk.Current()
-	if err == nil && t.Received.After(c.received) && !t.Received.After(c.woken) {
+	if err != nil || t.Published.After(c.woken) {
+		return
+	}
+	if t.Received.After(c.received) {
 		m.delay.Observe(c.woken.Sub(t.Received).Seconds())
+	}
+	if t.Published.After(c.received) {
+		m.wakes.Observe(c.woken.Sub(t.Published).Seconds())
 	}
 }
 
@@ -176,14 +216,7 @@ func (m *metrics) verdict(who *caller, v gbt.Verdict) {
 	if !v.Block {
 		return
 	}
-	switch {
-	case v.BlockErr != nil:
-		m.blocks.WithLabelValues("failed").Inc()
-	case v.BlockReason != "":
-		m.blocks.WithLabelValues("refused").Inc()
-	default:
-		m.blocks.WithLabelValues("accepted").Inc()
-	}
+	m.blocks.WithLabelValues(blockResult(v)).Inc()
 }
 
 // templateCollector tells of the template in force when asked.

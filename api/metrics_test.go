@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -14,8 +15,8 @@ import (
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
-// TestTemplateDelay: what a template takes from the node to a long poll that waits for it is observed once for
-// each, and no age of a template that a poll finds there.
+// TestTemplateDelay: what a template takes from the node to a long poll that waits for it, and of that the wake-up, is
+// observed once for each, and no age of a template that a poll finds there.
 func TestTemplateDelay(t *testing.T) {
 	inBubble(t, func(p *pool) {
 		t := p.t
@@ -43,14 +44,20 @@ func TestTemplateDelay(t *testing.T) {
 		if raw, _ := h.so(); !strings.Contains(raw, "200 OK") {
 			t.Fatalf("got %.100q", raw)
 		}
-		var out dto.Metric
-		if err := p.metrics.delay.Write(&out); err != nil {
-			t.Fatal(err)
-		}
-		// What waits for the template in force looks every millisecond.
-		sum := time.Duration(out.GetHistogram().GetSampleSum() * float64(time.Second)).Round(took / 10)
-		if n := out.GetHistogram().GetSampleCount(); n != 2 || sum != 2*took {
-			t.Errorf("%d polls waited %s together, want 2 and %s", n, sum, 2*took)
+		for _, part := range []struct {
+			name string
+			of   prometheus.Metric
+			want time.Duration
+		}{{"the template", p.metrics.delay, 2 * took}, {"the wake-up", p.metrics.wakes, 0}} {
+			var out dto.Metric
+			if err := part.of.Write(&out); err != nil {
+				t.Fatal(err)
+			}
+			// What waits for the template in force looks every millisecond.
+			sum := time.Duration(out.GetHistogram().GetSampleSum() * float64(time.Second)).Round(took / 10)
+			if n := out.GetHistogram().GetSampleCount(); n != 2 || sum != part.want {
+				t.Errorf("%d polls waited %s together for %s, want 2 and %s", n, sum, part.name, part.want)
+			}
 		}
 	})
 }

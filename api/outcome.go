@@ -62,6 +62,35 @@ func submissionOutcome(v gbt.Verdict) string {
 	}
 }
 
+// What the nodes say of a block that was found.
+const (
+	blockAccepted = "accepted"
+	// blockDuplicate is one that came before, and blockInconclusive one that is as good as another, which was faster:
+	// neither is anybody's fault.
+	blockDuplicate    = "duplicate"
+	blockInconclusive = "inconclusive"
+	blockRefused      = "refused"
+	// blockFailed is one that no node has answered for.
+	blockFailed = "failed"
+)
+
+// blockResult returns what a submission that met the network target counts as. Nodes take a block that they have; that
+// it came before is then known from its share.
+func blockResult(v gbt.Verdict) string {
+	switch {
+	case v.BlockErr != nil:
+		return blockFailed
+	case v.BlockReason == gbt.Duplicate, v.BlockReason == "" && v.Reason == gbt.Duplicate:
+		return blockDuplicate
+	case v.BlockReason == "duplicate-inconclusive", strings.HasPrefix(string(v.BlockReason), blockInconclusive):
+		return blockInconclusive
+	case v.BlockReason != "":
+		return blockRefused
+	default:
+		return blockAccepted
+	}
+}
+
 // proposalOutcome returns what a proposal counts as.
 func proposalOutcome(r gbt.Ruling) string {
 	switch {

@@ -65,16 +65,17 @@ func (s *Server) people(r chi.Router) (func(chi.Router), error) {
 	if err != nil {
 		return nil, err
 	}
-	allowed, err := s.allowed(p.Private)
+	routes, err := readContract(p.Private)
 	if err != nil {
 		return nil, err
 	}
-	around := chi.Middlewares{inPages(p.Pages)}
+	allowed := s.allowed(routes)
+	around := chi.Middlewares{s.metrics.timed(routes), inPages(p.Pages)}
 	if p.Limiter != nil {
 		// Outside of what reads tokens, so that nobody tries tokens out faster than that.
 		quota, err := guard.Quota(guard.QuotaConfig{
 			Limiter: p.Limiter, Name: "address", Rate: p.Rate, Key: guard.ByAddress,
-			Advice: "ask less often, use If-None-Match, or listen to " + pathEvents,
+			Advice: "ask less often, use If-None-Match, or listen to " + pathEvents, Refused: s.metrics.limited.WithLabelValues(doorHTTP).Inc,
 		})
 		if err != nil {
 			return nil, err

@@ -241,6 +241,9 @@ func (s *Server) execute(ctx context.Context, c *call) (result pieces, err error
 	}
 	if s.cfg.Calls != nil {
 		if err := s.cfg.Calls.Check(c.method, guard.ClientOf(ctx), c.caller.account.Address); err != nil {
+			if refusal, ok := errors.AsType[*guard.CallError](err); ok && refusal.Status == http.StatusTooManyRequests {
+				s.metrics.limited.WithLabelValues(doorRPC).Inc()
+			}
 			return nil, err
 		}
 	}

@@ -220,9 +220,10 @@ func from(h http.Handler, addr string) *httptest.ResponseRecorder {
 
 func TestQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		refused := 0
 		h := quota(t, QuotaConfig{
 			Limiter: buckets(t, 0), Name: "address", Rate: Rate{Count: 6, Per: time.Minute, Burst: 2}, Key: ByAddress,
-			Advice: "or read /api/v1/events instead",
+			Advice: "or read /api/v1/events instead", Refused: func() { refused++ },
 		})
 		for i, want := range []string{`"address";r=1;t=10`, `"address";r=0;t=20`} {
 			w := from(h, "2001:db8::1")
@@ -262,6 +263,9 @@ func TestQuota(t *testing.T) {
 			if w := from(h, ""); w.Code != 200 || w.Header().Get("RateLimit") != "" {
 				t.Errorf("%d %v", w.Code, w.Header())
 			}
+		}
+		if refused != 1 {
+			t.Errorf("told of %d refusals, want 1", refused)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 // "Quota Exceeded").
 const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
-// QuotaConfig configures a quota. All is required.
+// QuotaConfig configures a quota. All but Refused is required.
 type QuotaConfig struct {
 	Limiter Limiter
 	// Name is the quota's in headers and problems: letters only.
@@ -22,6 +22,8 @@ type QuotaConfig struct {
 	Key func(*http.Request) string
 	// Advice goes after "wait 3 s" in a refusal, and says what else to change.
 	Advice string
+	// Refused hears of each refusal.
+	Refused func()
 }
 
 // Quota returns a middleware that limits requests and tells clients how much they have left
@@ -53,6 +55,9 @@ func Quota(cfg QuotaConfig) (func(http.Handler) http.Handler, error) {
 			w.Header().Add("RateLimit-Policy", policy)
 			w.Header().Add("RateLimit", fmt.Sprintf("%s;r=%d;t=%d", name, remaining, refill))
 			if !ok {
+				if cfg.Refused != nil {
+					cfg.Refused()
+				}
 				cfg.refuse(w, retryAfter)
 				return
 			}
