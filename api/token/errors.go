@@ -67,6 +67,38 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Cause}
 }
 
+// Reasons are the words that Config.Refused may hear: the kinds that a Verifier refuses tokens for.
+func Reasons() []string {
+	var out []string
+	for _, k := range kinds() {
+		out = append(out, k.word)
+	}
+	return out
+}
+
+// kind is an error with a word for it.
+type kind struct {
+	is   error
+	word string
+}
+
+func kinds() []kind {
+	return []kind{
+		{ErrMalformed, "malformed"}, {ErrAlgorithm, "algorithm"}, {ErrKey, "key"}, {ErrSignature, "signature"}, {ErrExpired, "expired"},
+		{ErrEarly, "early"}, {ErrIssuer, "issuer"}, {ErrAudience, "audience"}, {ErrClaims, "claims"}, {ErrRevoked, "revoked"},
+	}
+}
+
+// reason returns the word for an error of a Verifier.
+func (e *Error) reason() string {
+	for _, k := range kinds() {
+		if errors.Is(e.Kind, k.is) {
+			return k.word
+		}
+	}
+	return "malformed"
+}
+
 // Public is the text for whoever sent the token.
 func (e *Error) Public() string {
 	if e.Scope != "" && errors.Is(e.Kind, ErrScope) {

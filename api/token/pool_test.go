@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,6 +44,21 @@ func newClock() *clock {
 
 func (c *clock) now() time.Time          { return time.Unix(0, c.at.Load()).UTC() }
 func (c *clock) forward(d time.Duration) { c.at.Add(int64(d)) }
+
+// words counts why tokens are refused.
+type words struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (w *words) hear(reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by == nil {
+		w.by = make(map[string]int)
+	}
+	w.by[reason]++
+}
 
 // list is Revocations that may fail, and counts how often it is asked.
 type list struct {
@@ -78,6 +94,7 @@ type pool struct {
 	signer   *Signer
 	verifier *Verifier
 	revoked  *list
+	refused  words
 }
 
 func newPool(tb testing.TB, algorithm Algorithm, more ...Issuer) *pool {
@@ -93,7 +110,7 @@ func newPool(tb testing.TB, algorithm Algorithm, more ...Issuer) *pool {
 	}
 	p.verifier, err = NewVerifier(Config{
 		Issuers: append([]Issuer{{issuer, p.file}}, more...), Audience: audience, Leeway: DefaultLeeway, Revocations: p.revoked,
-		Cached: 64, Now: p.clock.now, Log: slog.New(slog.DiscardHandler),
+		Cached: 64, Refused: p.refused.hear, Now: p.clock.now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -44,8 +44,10 @@ type Config struct {
 	// Cached is how many verified tokens are kept, and how many answers about revocation; the default is
 	// 16384.
 	Cached int
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Refused, if set, hears of each token that is refused, and why: one of Reasons.
+	Refused func(reason string)
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // DefaultLeeway is by how much clocks that are set by NTP differ at most.
@@ -116,6 +118,17 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 // ErrUnavailable: what the token is good for, the claims' Require tells. A key that is not known is looked for
 // once more, for at most some seconds.
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Claims, error) {
+	claims, e := v.verify(ctx, raw)
+	if e == nil {
+		return claims, nil
+	}
+	if v.cfg.Refused != nil {
+		v.cfg.Refused(e.reason())
+	}
+	return nil, e
+}
+
+func (v *Verifier) verify(ctx context.Context, raw string) (*Claims, *Error) {
 	if len(raw) > MaxToken {
 		return nil, refuse(ErrMalformed, fmt.Errorf("it has %d bytes, more than %d", len(raw), MaxToken))
 	}

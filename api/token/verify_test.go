@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,6 +61,10 @@ func TestRefused(t *testing.T) {
 	now := p.clock.now().Unix()
 	right := forge(t, own, head(nil), claims(nil))
 	parts := strings.Split(right, ".")
+	heard, word := make(map[string]int), map[error]string{
+		ErrMalformed: "malformed", ErrAlgorithm: "algorithm", ErrKey: "key", ErrSignature: "signature", ErrExpired: "expired",
+		ErrEarly: "early", ErrIssuer: "issuer", ErrAudience: "audience", ErrClaims: "claims", ErrRevoked: "revoked",
+	}
 	for name, tt := range map[string]struct {
 		raw  string
 		want error
@@ -151,9 +156,20 @@ func TestRefused(t *testing.T) {
 	} {
 		for range 2 {
 			p.verifies(t, name, tt.raw, tt.want)
+			if tt.want != nil {
+				heard[word[tt.want]]++
+			}
 		}
 	}
 	p.verifies(t, "right, after all that", right, nil)
+	if diff := cmp.Diff(heard, p.refused.by); diff != "" {
+		t.Errorf("heard why: -want +got:\n%s", diff)
+	}
+	for _, reason := range word {
+		if !slices.Contains(Reasons(), reason) {
+			t.Errorf("%s is not among the reasons", reason)
+		}
+	}
 }
 
 // text is JSON.
