@@ -39,8 +39,8 @@ const (
 type Config struct {
 	// Chain is the chain in use.
 	Chain *chaincfg.Params
-	// Watch says which full nodes to follow, on which chain and how. Its Now and Log are filled in
-	// here.
+	// Watch says which full nodes to follow, on which chain and how. Its Answered, Now and Log are filled
+	// in here.
 	Watch node.SetConfig
 	// Beside runs beside the nodes and ends with them, such as their ZMQ subscriptions.
 	Beside []func(ctx context.Context) error
@@ -118,6 +118,7 @@ type App struct {
 	// front is what people are served with; nil if they are not.
 	front *door
 	door  *api.Server
+	took  *latencies
 }
 
 // desk is what the door needs to give out work.
@@ -131,7 +132,7 @@ func New(ctx context.Context, cfg Config) (*App, error) {
 	if cfg.Listener == nil || cfg.Log == nil {
 		return nil, errors.New("app: Listener and Log are required")
 	}
-	a := &App{cfg: cfg}
+	a := &App{cfg: cfg, took: newLatencies(cfg.Watch.Nodes)}
 	var err error
 	if a.books, err = openBooks(ctx, cfg.Ledger, cfg.Chain, cfg.Log.With("part", "ledger")); err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func (a *App) buildCashier(ctx context.Context) error {
 func (a *App) buildWork() error {
 	cfg := a.cfg
 	watch := cfg.Watch
-	watch.Now, watch.Log = time.Now, cfg.Log.With("part", "nodes")
+	watch.Answered, watch.Now, watch.Log = a.took.answered, time.Now, cfg.Log.With("part", "nodes")
 	var err error
 	if a.nodes, err = node.NewSet(watch); err != nil {
 		return err
@@ -184,7 +185,7 @@ func (a *App) buildWork() error {
 	}
 	a.feed, err = gbt.NewFeed(gbt.FeedConfig{
 		Source: a.nodes, Board: board, Coinbaser: coinbaser, Tag: cfg.Tag, Rules: cfg.Choice.Rules, Patience: patience,
-		Now: time.Now, Log: cfg.Log.With("part", "feed"),
+		Published: a.took.published, Now: time.Now, Log: cfg.Log.With("part", "feed"),
 	})
 	if err != nil {
 		return err
@@ -244,15 +245,15 @@ func (a *App) buildDoor() error {
 	if err != nil {
 		return err
 	}
-	intake, err := shares.NewIntake(shares.IntakeConfig{Judge: judge, Recorder: a.books.keeper})
+	intake, err := shares.NewIntake(shares.IntakeConfig{Judge: timedJudge{judge, a.took.judge}, Recorder: a.books.keeper})
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	all := []prometheus.Collector{
+	all := append(a.took.collectors(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newNodeCollector(a.nodes), newLedgerCollector(a.books),
-	}
+		newNodeCollector(a.nodes), newLedgerCollector(a.books), a.books.writes,
+	)
 	if a.cashier != nil {
 		all = append(all, newPayoutsCollector(a.cashier))
 	}

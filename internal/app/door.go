@@ -76,6 +76,7 @@ type door struct {
 	conduct  *guard.Conduct // nil if nobody is banned for what is sent
 	calls    *guard.Calls
 	verifier *token.Verifier
+	crowd    *redisstore.Presence
 	forecast *payouts.Forecaster
 	hub      *events.Hub
 	pulse    pulses
@@ -107,7 +108,7 @@ func (a *App) openDoor(registry *prometheus.Registry) (*door, error) {
 	if err := a.openGuard(d); err != nil {
 		return nil, err
 	}
-	if err := a.openTokens(d); err != nil {
+	if err := a.openTokens(d, registry); err != nil {
 		return nil, err
 	}
 	if err := a.openPulse(d, registry); err != nil {
@@ -170,14 +171,19 @@ func (a *App) openGuard(d *door) error {
 }
 
 // openTokens builds what checks tokens.
-func (a *App) openTokens(d *door) error {
+func (a *App) openTokens(d *door, registry *prometheus.Registry) error {
+	refused, err := countRefusals(registry)
+	if err != nil {
+		return err
+	}
 	revoked, err := redisstore.NewRevocations(redisstore.RevocationsConfig{Ledger: a.books.ledger})
 	if err != nil {
 		return err
 	}
 	t := &d.cfg.Tokens
 	d.verifier, err = token.NewVerifier(token.Config{
-		Issuers: t.Issuers, Audience: t.Audience, Leeway: t.Leeway, Revocations: revoked, Now: time.Now, Log: a.cfg.Log.With("part", "tokens"),
+		Issuers: t.Issuers, Audience: t.Audience, Leeway: t.Leeway, Revocations: revoked, Refused: refused,
+		Now: time.Now, Log: a.cfg.Log.With("part", "tokens"),
 	})
 	return err
 }
@@ -194,25 +200,27 @@ func (a *App) openPulse(d *door, registry *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
-	crowd, err := redisstore.NewPresence(redisstore.PresenceConfig{Ledger: ledger})
-	if err != nil {
+	if d.crowd, err = redisstore.NewPresence(redisstore.PresenceConfig{Ledger: ledger}); err != nil {
 		return err
+	}
+	if err := registry.Register(newDoorCollector(d, a.books)); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
 	journal, err := redisstore.NewJournal(redisstore.JournalConfig{Ledger: ledger})
 	if err != nil {
 		return err
 	}
 	d.pulse.teller, err = pulse.NewTeller(pulse.TellerConfig{
-		Events: told, Templates: a.feed, Figures: ledger, Crowd: crowd, Journal: journal, Registry: registry, Log: log,
+		Events: told, Templates: a.feed, Figures: ledger, Crowd: d.crowd, Journal: journal, Registry: registry, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	d.pulse.sampler, err = pulse.NewSampler(pulse.SamplerConfig{Series: series, Templates: a.feed, Figures: ledger, Crowd: crowd, Log: log})
+	d.pulse.sampler, err = pulse.NewSampler(pulse.SamplerConfig{Series: series, Templates: a.feed, Figures: ledger, Crowd: d.crowd, Log: log})
 	if err != nil {
 		return err
 	}
-	d.pulse.attendance, err = pulse.NewAttendance(pulse.AttendanceConfig{Register: crowd, Registry: registry, Log: log})
+	d.pulse.attendance, err = pulse.NewAttendance(pulse.AttendanceConfig{Register: d.crowd, Registry: registry, Log: log})
 	return err
 }
 

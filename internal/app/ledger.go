@@ -68,13 +68,15 @@ type books struct {
 	// with the process.
 	setup atomic.Pointer[redisstore.Setup]
 	temp  string
-	log   *slog.Logger
+	// writes are how long shares take to be recorded.
+	writes *classes
+	log    *slog.Logger
 }
 
 // openBooks connects the ledger and its spool. It fails if the ledger is there and not the right
 // one, is not durable, or has never been reached and cannot be now.
 func openBooks(ctx context.Context, cfg Ledger, chain *chaincfg.Params, log *slog.Logger) (*books, error) {
-	b := &books{cfg: cfg, chain: chain, unit: shares.UnitOf(chain), log: log}
+	b := &books{cfg: cfg, chain: chain, unit: shares.UnitOf(chain), writes: newLedgerWrites(), log: log}
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // inspected is the ledger, whose Redis is looked at each time that it comes back: it may be another one,
-// with other settings.
+// with other settings. What it takes to record shares is timed.
 type inspected struct {
 	*redisstore.Ledger
 	books *books

@@ -34,9 +34,18 @@ func TestLedgerMetrics(t *testing.T) {
 	for name, want := range map[string]int{
 		"gbtpool_ledger_up": 1, "gbtpool_ledger_halted": 0, "gbtpool_spool_up": 1, "gbtpool_spool_limit_bytes": 64 << 20, "gbtpool_spool_waiting_shares": 0,
 		"gbtpool_pool_shares_total": 1, "gbtpool_pool_blocks_total": 1, `gbtpool_pool_refused_total{kind="rejected"}`: 0,
+		// Both meet the network target, of the chain's easiest.
+		`gbtpool_judge_seconds_count{verdict="block"}`: 2, `gbtpool_ledger_write_seconds_count{result="recorded"}`: 1,
 	} {
 		if got := metric(t, p.URL(), name); got != want {
 			t.Errorf("%s is %d, want %d", name, got, want)
+		}
+	}
+	for _, name := range []string{
+		"gbtpool_template_publish_seconds_count", `gbtpool_node_block_seconds_count{node="` + p.chain.Name() + `",result="accepted"}`,
+	} {
+		if got := metric(t, p.URL(), name); got == 0 {
+			t.Errorf("%s is 0", name)
 		}
 	}
 	for deadline := time.Now().Add(10 * time.Second); metric(t, p.URL(), `gbtpool_pool_refused_total{kind="stale"}`) != 1; time.Sleep(50 * time.Millisecond) {
