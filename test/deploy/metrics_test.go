@@ -2,12 +2,21 @@ package deploy
 
 import (
 	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"maps"
+	"math/big"
+	"net"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // scraped is what a gateway tells Prometheus: the names of all series, and of the labels of each.
@@ -56,6 +65,42 @@ func missing(expr string, has map[string]map[string]bool) []string {
 	return out
 }
 
+// encrypted starts a second gateway, which speaks TLS, and returns what it tells.
+func (h *host) encrypted() map[string]map[string]bool {
+	h.t.Helper()
+	dir, metrics := h.t.TempDir(), "127.0.0.1:"+freePort(h.t)
+	certFile, keyFile := certificate(h.t, dir)
+	background(h.t, []string{
+		"GBTPOOL_GATEWAY_NAME=encrypted", "GBTPOOL_DATA_DIR=" + filepath.Join(dir, "data"), "GBTPOOL_LISTEN=127.0.0.1:" + freePort(h.t),
+		"GBTPOOL_METRICS_LISTEN=" + metrics, "GBTPOOL_TLS_CERT_FILE=" + certFile, "GBTPOOL_TLS_KEY_FILE=" + keyFile,
+	}, binary, "serve", "--config", h.config)
+	await(h.t, "the gateway with TLS", func() bool {
+		status, _ := ask(h.t, http.MethodGet, "http://"+metrics+"/metrics")
+		return status == http.StatusOK
+	})
+	return scraped(h.t, "http://"+metrics)
+}
+
+// certificate makes a certificate of this host, and returns its files.
+func certificate(t *testing.T, dir string) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))),
+		write(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+}
+
 // TestMetrics asks a running gateway for every metric and label that alerts, panels and the document name, and wants
 // each of its own to be in the document.
 func TestMetrics(t *testing.T) {
@@ -68,6 +113,15 @@ func TestMetrics(t *testing.T) {
 		has = scraped(t, h.url)
 		return has["gbtpool_journal_satoshis"] != nil && has["gbtpool_pool_hashes_per_second"] != nil
 	})
+	if status, _ := ask(t, http.MethodGet, h.url+"/api/v1/pool"); status != http.StatusOK { // which is then timed
+		t.Fatalf("/api/v1/pool says %d", status)
+	}
+	has = scraped(t, h.url)
+	for name, labels := range h.encrypted() {
+		if has[name] == nil {
+			has[name] = labels
+		}
+	}
 	asked := 0
 	for _, r := range rules(t) {
 		asked += len(selector.FindAllString(r.Expr, -1))
