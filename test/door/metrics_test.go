@@ -88,8 +88,8 @@ func TestMetrics(t *testing.T) {
 	p.send(t, http.MethodGet, p.URL()+"/api/v1/pool", "x", "")
 	p.send(t, http.MethodGet, p.URL()+"/api/v1/blocks/nonsense", "", "")
 	p.send(t, http.MethodGet, p.URL()+"/blocks", "", "") // one too many
-	operator := p.grant(t, "", hour, token.Admin)
-	p.send(t, http.MethodGet, p.AdminURL()+"/admin/v1/bans", p.grant(t, "", -hour, token.Admin), "")
+	operator := p.grant(t, "", token.Admin)
+	p.send(t, http.MethodGet, p.AdminURL()+"/admin/v1/bans", p.sign(t, "gbtpool", "gbtpool", token.Grant{Account: "", Scopes: []token.Scope{token.Admin}, TTL: -hour}), "")
 	if a := p.send(t, http.MethodPost, p.AdminURL()+"/admin/v1/bans", operator, `{"subject":"192.0.2.1/32","reason":"test","seconds":60}`); a.StatusCode >= 300 {
 		t.Fatalf("ban: %d %s", a.StatusCode, a.body)
 	}
