@@ -1,4 +1,5 @@
-// Package redisstore is the share ledger on Redis: one server, Sentinel or Cluster.
+// Package redisstore is the share ledger on Redis, one server, Sentinel or Cluster, with the journal of payouts and
+// what gateways share for people: challenges, revocations, profiles, bans, acts, limits, events, series, presence.
 //
 // Accounts are spread over partitions, whose number is fixed when the ledger is made. All keys of a
 // partition carry one hash tag, so everything that one script touches lives in one slot. Each verb is
