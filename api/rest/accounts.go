@@ -129,33 +129,32 @@ func (v *Views) ListAccounts(ctx context.Context, request oas.ListAccountsReques
 	if err != nil {
 		return nil, err
 	}
-	list := r.list
+	from := 0
 	if given {
-		i, found := slices.BinarySearchFunc(list, place.last, compareRank)
-		if found {
-			i++
+		found := false
+		if from, found = slices.BinarySearchFunc(r.list, place.last, compareRank); found {
+			from++
 		}
-		list = list[i:]
 	}
+	names, err := v.cutOf(ctx, len(r.list), from, limit, func(i int) string { return r.list[i].Account })
+	if err != nil {
+		return nil, err
+	}
+	list := r.list[names.from:names.to]
 	out := oas.ListAccounts200JSONResponse{Accounts: []oas.AccountSummary{}}
-	if len(list) > limit {
-		list = list[:limit]
-		out.NextCursor = cursor("a", rankPlace{r.at.UnixMilli(), list[limit-1]}.String())
+	if names.to < len(r.list) {
+		out.NextCursor = cursor("a", rankPlace{r.at.UnixMilli(), list[len(list)-1]}.String())
 	}
-	out.Accounts, err = v.summaries(ctx, list)
+	out.Accounts, err = v.summaries(ctx, list, names.names)
 	out.HiddenCount = len(list) - len(out.Accounts)
 	return out, err
 }
 
 // summaries describes those of some accounts that may be shown.
-func (v *Views) summaries(ctx context.Context, list []shares.Credit) ([]oas.AccountSummary, error) {
+func (v *Views) summaries(ctx context.Context, list []shares.Credit, names *names) ([]oas.AccountSummary, error) {
 	accounts := make([]string, len(list))
 	for i := range list {
 		accounts[i] = list[i].Account
-	}
-	names, err := v.names(ctx, accounts...)
-	if err != nil {
-		return nil, err
 	}
 	accounts = slices.DeleteFunc(accounts, func(a string) bool { return !names.shows(a) })
 	out := make([]oas.AccountSummary, len(accounts))

@@ -233,7 +233,11 @@ func (v *Views) compatInfo(ctx context.Context, _ *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	heaviest, err := v.summaries(ctx, r.list[:min(len(r.list), defaultLimit)])
+	names, err := v.cutOf(ctx, len(r.list), 0, defaultLimit, func(i int) string { return r.list[i].Account })
+	if err != nil {
+		return nil, err
+	}
+	heaviest, err := v.summaries(ctx, r.list[:names.to], names.names)
 	if err != nil {
 		return nil, err
 	}

@@ -40,22 +40,18 @@ func (v *Views) ListBlockCredits(ctx context.Context, request oas.ListBlockCredi
 	if err != nil {
 		return nil, err
 	}
-	list := all.Shares
+	from := 0
 	if given {
-		list = list[sort.Search(len(list), func(i int) bool { return list[i].Account > after }):]
+		from = sort.Search(len(all.Shares), func(i int) bool { return all.Shares[i].Account > after })
 	}
-	out := oas.ListBlockCredits200JSONResponse{Credits: make([]oas.BlockCredit, 0, min(limit, len(list))), Estimated: &all.Estimated}
-	if len(list) > limit {
-		list = list[:limit]
-		out.NextCursor = cursor("c", list[limit-1].Account)
-	}
-	accounts := make([]string, len(list))
-	for i := range list {
-		accounts[i] = list[i].Account
-	}
-	names, err := v.names(ctx, accounts...)
+	names, err := v.cutOf(ctx, len(all.Shares), from, limit, func(i int) string { return all.Shares[i].Account })
 	if err != nil {
 		return nil, err
+	}
+	list := all.Shares[names.from:names.to]
+	out := oas.ListBlockCredits200JSONResponse{Credits: make([]oas.BlockCredit, 0, min(limit, len(list))), Estimated: &all.Estimated}
+	if names.to < len(all.Shares) {
+		out.NextCursor = cursor("c", list[len(list)-1].Account)
 	}
 	for i := range list {
 		c := &list[i]
