@@ -29,22 +29,11 @@ const realm = "gbtpool"
 // else.
 const sessionCookie = "gbtpool_session"
 
-// bearer returns the token that a request brings.
-func bearer(r *http.Request) (string, bool) {
-	if raw, ok := token.FromRequest(r); ok {
-		return raw, true
-	}
-	if c, err := r.Cookie(sessionCookie); err == nil && r.URL.Path == pathEvents && r.Header.Get("Authorization") == "" {
-		return c.Value, true
-	}
-	return "", false
-}
-
 // authenticate puts into the context what a request's token says. Whoever brings a token that is not right hears of
 // it, also where none is needed. User names of miners prove nothing, and so are no credentials here.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		raw, ok := bearer(r)
+		raw, ok := token.FromRequest(r)
 		if !ok {
 			next.ServeHTTP(w, r)
 			return
@@ -55,6 +44,31 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(token.NewContext(r.Context(), claims)))
+	})
+}
+
+// session is authenticate for browsers that listen to events. A cookie whose token is not good any more counts as
+// none, as it does for pages: who reads them could not help it.
+func (s *Server) session(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := r.Cookie(sessionCookie); err == nil && r.Header.Get("Authorization") == "" {
+			if claims, err := s.verify(r.Context(), c.Value); err == nil {
+				r = r.WithContext(token.NewContext(r.Context(), claims))
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// untilOver ends a request that lasts when the token that it came with is over.
+func untilOver(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if claims, ok := token.FromContext(r.Context()); ok {
+			ctx, cancel := context.WithDeadline(r.Context(), claims.Expires)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -25,7 +25,8 @@ type People struct {
 	Rate    guard.Rate
 	// HSTS is for how long browsers that came over TLS are to come back over TLS only; 0 does not say.
 	HSTS time.Duration
-	// Private has figures be told to tokens with the scope stats:read alone.
+	// Private has figures be told to tokens with the scope stats:read alone, also those of /metrics unless it has a
+	// listener of its own.
 	Private bool
 }
 
@@ -91,10 +92,13 @@ func (s *Server) people(r chi.Router) (func(chi.Router), error) {
 			r.Use(around...)
 			p.Views.Mount(r, allowed, validate)
 			p.Views.MountCompat(r, allowed, validate)
-			r.With(allowed, validate).Method(http.MethodGet, pathEvents, p.Events)
+			r.With(s.session, allowed, validate, untilOver).Method(http.MethodGet, pathEvents, p.Events)
 			r.With(allowed).Get(pathCurrentTemplate, s.serveCurrentTemplate)
 			r.With(allowed).Head(pathCurrentTemplate, s.serveCurrentTemplate)
 			r.Group(p.Pages.Mount)
+			if p.Private && s.cfg.Metrics == nil {
+				r.With(allowed).Method(http.MethodGet, pathMetrics, s.figures())
+			}
 		})
 	}, nil
 }

@@ -207,7 +207,7 @@ func (s *Server) routes() (http.Handler, error) {
 	r.Post("/", s.serveRPC)
 	r.Get(pathHealth, s.serveHealth)
 	r.Get(pathReady, s.serveReady)
-	if s.cfg.Metrics == nil {
+	if s.cfg.Metrics == nil && (s.cfg.People == nil || !s.cfg.People.Private) {
 		r.Method(http.MethodGet, pathMetrics, s.figures())
 	}
 	r.MethodNotAllowed(s.methodNotAllowed)

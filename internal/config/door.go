@@ -14,7 +14,7 @@ import (
 type Door struct {
 	PoolName       string   `default:"gbtpool" help:"What pages call the pool."`
 	PublicURL      string   `name:"public-url" placeholder:"URL" help:"Where the pool is to be found, as miners type it; by default where pages are asked for."`
-	PrivateStats   bool     `help:"Show figures only to those who have a token with the scope stats:read."`
+	PrivateStats   bool     `help:"Show figures only to those who have a token with the scope stats:read, as miners get by logging in; so does /metrics without metrics_listen."`
 	TrustedProxies []string `placeholder:"NETWORK" help:"Proxies whose X-Forwarded-For is believed: addresses, networks such as 10.0.0.0/8, or unix for a Unix socket."`
 	TLSCertFile    string   `name:"tls-cert-file" placeholder:"FILE" type:"path" help:"Certificate chain in PEM, to serve HTTPS; read again when it changes."`
 	TLSKeyFile     string   `name:"tls-key-file" placeholder:"FILE" type:"path" help:"Its private key in PEM."`

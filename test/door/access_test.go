@@ -143,14 +143,16 @@ func TestPrivate(t *testing.T) {
 	p := start(t, func(c *app.Config) { c.Door.Private = true })
 	for path, want := range map[string]int{
 		"/api/v1/pool": 401, "/api/pool": 401, "/users/x": 401, "/api/v1/events": 401, "/api/v1/template/current": 401,
-		"/openapi.yaml": 200, "/docs": 200, "/healthz": 200, "/connect": 200,
+		"/openapi.yaml": 200, "/docs": 200, "/healthz": 200, "/connect": 200, "/metrics": 401,
 	} {
 		if a := p.send(t, http.MethodGet, p.URL()+path, "", ""); a.StatusCode != want {
 			t.Errorf("%s: %d, want %d", path, a.StatusCode, want)
 		}
 	}
-	if a := p.send(t, http.MethodGet, p.URL()+"/api/v1/pool", p.grant(t, "", token.ReadStats), ""); a.StatusCode != http.StatusOK {
-		t.Errorf("with a token: %d %s", a.StatusCode, a.body)
+	for _, path := range []string{"/api/v1/pool", "/metrics"} {
+		if a := p.send(t, http.MethodGet, p.URL()+path, p.grant(t, "", token.ReadStats), ""); a.StatusCode != http.StatusOK {
+			t.Errorf("%s with a token: %d %s", path, a.StatusCode, a.body)
+		}
 	}
 	for _, path := range []string{"/", "/accounts", "/blocks", "/payouts", "/template", "/operator"} {
 		if a := p.send(t, http.MethodGet, p.URL()+path, "", ""); a.Request.URL.Path != "/login" {
@@ -166,6 +168,28 @@ func TestPrivate(t *testing.T) {
 	p.mine(t, p.address+".rig1")
 	if a := login(); a.StatusCode != http.StatusOK {
 		t.Errorf("a miner logs in: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// TestSessionOver listens to events with a cookie that is no good, as after its key was removed, and with a token that
+// ends meanwhile: the one is nobody's, and the other's stream ends with it.
+func TestSessionOver(t *testing.T) {
+	p := start(t, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/api/v1/events", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Cookie", "gbtpool_session=x.y.z")
+	res, err := p.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := res.Body.Close(); err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("with a cookie that is no good: %d, %v", res.StatusCode, err)
+	}
+	short := token.Grant{Account: p.address, Scopes: []token.Scope{token.ReadStats}, TTL: 2 * time.Second}
+	if a := p.send(t, http.MethodGet, p.URL()+"/api/v1/events", p.sign(t, "gbtpool", "gbtpool", short), ""); a.StatusCode != http.StatusOK {
+		t.Errorf("the stream of a token that ends: %d", a.StatusCode)
 	}
 }
 
