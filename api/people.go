@@ -10,6 +10,7 @@ import (
 	"github.com/gbtpool/gbtpool/api/guard"
 	"github.com/gbtpool/gbtpool/api/oas"
 	"github.com/gbtpool/gbtpool/api/rest"
+	"github.com/gbtpool/gbtpool/api/token"
 )
 
 // People is how people and their programs are served beside miners: the dashboard, /api/v1 and the routes in the
@@ -72,18 +73,19 @@ func (s *Server) people(r chi.Router) (func(chi.Router), error) {
 	}
 	allowed := s.allowed(routes)
 	around := chi.Middlewares{s.metrics.timed(routes), inPages(p.Pages)}
-	if p.Limiter != nil {
-		// Outside of what reads tokens, so that nobody tries tokens out faster than that.
-		quota, err := guard.Quota(guard.QuotaConfig{
-			Limiter: p.Limiter, Name: "address", Rate: p.Rate, Key: guard.ByAddress,
-			Advice: "ask less often, use If-None-Match, or listen to " + pathEvents, Refused: s.metrics.limited.WithLabelValues(doorHTTP).Inc,
-		})
-		if err != nil {
-			return nil, err
-		}
-		around = append(around, quota)
+	// By address outside of what reads tokens, so that nobody tries tokens out faster than that; by token inside.
+	byAddress, err := s.quota("address", guard.ByAddress)
+	if err != nil {
+		return nil, err
 	}
+	byToken, err := s.quota("token", byToken)
+	if err != nil {
+		return nil, err
+	}
+	around = append(around, byAddress...)
 	around = append(around, p.Bans.Shut(nil), s.authenticate)
+	around = append(around, byToken...)
+	around = append(around, p.Bans.Shut(accountOf))
 	// Before routing: the preflights of browsers match no route.
 	r.Use(forPeople(headers), forPeople(guard.CORS(openPaths())))
 	return func(r chi.Router) {
@@ -101,6 +103,42 @@ func (s *Server) people(r chi.Router) (func(chi.Router), error) {
 			}
 		})
 	}, nil
+}
+
+// quota returns a middleware that bounds the requests of each client, as a key tells them apart; none without a limit.
+func (s *Server) quota(name string, key func(*http.Request) string) (chi.Middlewares, error) {
+	p := s.cfg.People
+	if p.Limiter == nil {
+		return nil, nil
+	}
+	q, err := guard.Quota(guard.QuotaConfig{
+		Limiter: p.Limiter, Name: name, Rate: p.Rate, Key: key,
+		Advice: "ask less often, use If-None-Match, or listen to " + pathEvents, Refused: s.metrics.limited.WithLabelValues(doorHTTP).Inc,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return chi.Middlewares{q}, nil
+}
+
+// byToken tells clients apart by the account of their token, or by the token if it is of none.
+func byToken(r *http.Request) string {
+	claims, ok := token.FromContext(r.Context())
+	switch {
+	case !ok:
+		return ""
+	case claims.Account != "":
+		return claims.Account
+	}
+	return claims.ID
+}
+
+// accountOf returns the account of the token that a request has brought; empty if it is of none.
+func accountOf(r *http.Request) string {
+	if claims, ok := token.FromContext(r.Context()); ok {
+		return claims.Account
+	}
+	return ""
 }
 
 // forPeople has a middleware leave answers to miners and to what watches the process as they are.

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -85,6 +86,26 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestTokenLimits has a token be limited wherever it comes from.
+func TestTokenLimits(t *testing.T) {
+	p := start(t, func(c *app.Config) {
+		c.Door.Proxies = []string{"127.0.0.0/8"}
+		c.Door.Requests = guard.Rate{Count: 2, Per: time.Hour, Burst: 2}
+	})
+	bearer := p.grant(t, p.address, token.ReadStats)
+	for i, want := range []int{200, 200, 429} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/api/v1/fees", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+bearer)
+		r.Header.Set("X-Forwarded-For", fmt.Sprintf("203.0.113.%d", i))
+		if a := p.do(t, r); a.StatusCode != want {
+			t.Errorf("request %d: %d %s", i, a.StatusCode, a.body)
+		}
+	}
+}
+
 // TestSpoofedAddress has nobody be somebody else by what he writes himself.
 func TestSpoofedAddress(t *testing.T) {
 	p := start(t, func(c *app.Config) { c.Door.Calls = guard.Rate{Count: 1, Per: time.Hour, Burst: 1} })
@@ -129,6 +150,16 @@ func TestBans(t *testing.T) {
 		a := p.call(t, rpc, "192.0.2.9")
 		return a.StatusCode == http.StatusForbidden && strings.Contains(a.body, "submissions")
 	})
+	order = `{"subject":"` + p.address + `","reason":"its owner knows","seconds":600}`
+	if a := p.send(t, http.MethodPost, p.AdminURL()+"/admin/v1/bans", admin, order); a.StatusCode != http.StatusOK {
+		t.Fatalf("ban of an account: %d %s", a.StatusCode, a.body)
+	}
+	if a := p.send(t, http.MethodGet, p.URL()+"/api/v1/pool", p.grant(t, p.address, token.ReadStats), ""); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "its owner knows") {
+		t.Errorf("the token of a banned account: %d %s", a.StatusCode, a.body)
+	}
+	if a := p.send(t, http.MethodDelete, p.AdminURL()+"/admin/v1/bans?subject="+p.address, admin, ""); a.StatusCode != http.StatusOK {
+		t.Errorf("lift: %d %s", a.StatusCode, a.body)
+	}
 	if a := p.send(t, http.MethodDelete, p.AdminURL()+"/admin/v1/bans?subject=203.0.113.0/24", admin, ""); a.StatusCode != http.StatusOK {
 		t.Errorf("lift: %d %s", a.StatusCode, a.body)
 	}
