@@ -14,8 +14,15 @@ import (
 	"github.com/gbtpool/gbtpool/shares"
 )
 
-// maxGroup is the most shares that one pipeline carries.
-const maxGroup = 512
+const (
+	// maxGroup is the most shares that one pipeline carries.
+	maxGroup = 512
+	// maxTurns is how many groups are on their way to one server at a time. Whoever reads waits until Redis is done
+	// with what of them it has read: up to 32 KiB of each, some 40 shares, which take it some 70 microseconds each. More
+	// would not be recorded sooner: one waits at Redis while another is answered, and the longer groups wait here, the
+	// larger they get.
+	maxTurns = 4
+)
 
 // pending is a share on its way into the ledger.
 type pending struct {
@@ -46,6 +53,12 @@ func (l *Ledger) commit(ctx context.Context, queue chan *pending) {
 		case <-ctx.Done():
 			return
 		}
+		over, err := l.turn(ctx)
+		if err != nil {
+			group[0].answer(shares.Receipt{}, err)
+			turnAway(queue, err)
+			continue
+		}
 		for more := true; more && len(group) < maxGroup; {
 			select {
 			case w := <-queue:
@@ -55,10 +68,30 @@ func (l *Ledger) commit(ctx context.Context, queue chan *pending) {
 			}
 		}
 		mark = l.commitGroup(ctx, group, mark)
+		over()
 		if err := group[0].err; errors.Is(err, shares.ErrAway) && !slices.ContainsFunc(group, func(w *pending) bool { return !errors.Is(w.err, shares.ErrAway) }) {
 			// Nobody else needs to wait as long for the same.
 			turnAway(queue, err)
 		}
+	}
+}
+
+// turn waits until a group may be sent, for no longer than the group itself may take. Whoever has it calls over when
+// the group is answered. There are no turns on a cluster, whose servers share the partitions, nor where groups wait for
+// Redis's disk, which may take a second while Redis itself is idle.
+func (l *Ledger) turn(ctx context.Context) (over func(), err error) {
+	if _, cluster := l.redis.(*redis.ClusterClient); cluster || l.waitAOF.Load() {
+		return func() {}, nil
+	}
+	late := time.NewTimer(l.Client.cfg.Slow)
+	defer late.Stop()
+	select {
+	case l.turns <- struct{}{}:
+		return func() { <-l.turns }, nil
+	case <-late.C:
+		return nil, fmt.Errorf("%w: redis did not answer those before in time (redis_slow)", shares.ErrAway)
+	case <-ctx.Done():
+		return nil, errStopping
 	}
 }
 

@@ -107,7 +107,7 @@ func deeds() []deed {
 			before: func(ctx context.Context, d *door) error { return d.Seen(ctx, present(4, 6)) },
 			do:     func(ctx context.Context, d *door) error { return d.Seen(ctx, present(6, 7)) },
 			// Who is seen again is noted again.
-			leaves: func(map[string]any, map[string]any) bool { return true },
+			leaves: func(_, after map[string]any) bool { return agree(after) },
 		},
 		{name: "publish", script: func(s *scripts) **redis.Script { return &s.publish }, do: publishing(0, 3)},
 		{name: "publish more", script: func(s *scripts) **redis.Script { return &s.publish }, before: publishing(0, 3), do: publishing(2, 5)},
@@ -186,10 +186,32 @@ func present(accounts, workers int) []shares.Presence {
 	out := make([]shares.Presence, 0, workers)
 	for i := range workers {
 		out = append(out, shares.Presence{
-			Account: fmt.Sprint("account", min(i, accounts-1)), Worker: strconv.Itoa(i), Agent: "p/1", Time: time.Now().Add(-time.Duration(i) * time.Minute).Truncate(time.Minute),
+			Account: fmt.Sprint("account", min(i, accounts-1)), Worker: strconv.Itoa(i), Agent: fmt.Sprintf("p%d/%d", i%accounts%3, accounts), Time: time.Now().Add(-time.Duration(i) * time.Minute).Truncate(time.Minute),
 		})
 	}
 	return out
+}
+
+// agree reports whether programs are counted as workers have them.
+func agree(dump map[string]any) bool {
+	programs, want := make(map[string]float64), make(map[string]float64)
+	for key, v := range dump {
+		switch list := v.(type) {
+		case []redis.Z:
+			for _, z := range list {
+				if name, ok := z.Member.(string); ok && strings.HasSuffix(key, ":present:programs") {
+					programs[name] = -z.Score
+				}
+			}
+		case map[string]string:
+			for _, agent := range list {
+				if strings.HasSuffix(key, ":present:agents") {
+					want[shares.AgentProgram(agent)]++
+				}
+			}
+		}
+	}
+	return len(want) > 0 && cmp.Equal(programs, want)
 }
 
 // doorVerbs are the deeds as verbs.

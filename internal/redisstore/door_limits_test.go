@@ -208,6 +208,9 @@ func TestPresenceForgets(t *testing.T) {
 		agents := b.redis.HKeys(ctx, d.present("agents")).Val()
 		slices.Sort(agents)
 		same(t, what+": agents", agents, workers)
+		if got, err := d.Agents(ctx); err != nil || len(got) != 1 || got["p"] != len(workers) {
+			t.Errorf("%s: programs %v, %v", what, got, err)
+		}
 	}
 	for i := range 7 { // of which 4 accounts and 6 workers are known
 		note(fmt.Sprint("account", i/2), strconv.Itoa(i%2), now.Add(time.Duration(i-100)*time.Minute))

@@ -47,6 +47,8 @@ type Ledger struct {
 	waitAOF atomic.Bool
 	// queues takes shares to the partition's committer; it has MaxPartitions of them.
 	queues []chan *pending
+	// turns holds one for each group that is on its way.
+	turns chan struct{}
 	// needs is what Trim has found out about blocks that were not released.
 	needs atomic.Pointer[map[chainhash.Hash][]shares.Position]
 }
@@ -62,7 +64,7 @@ func NewLedger(cfg LedgerConfig) (*Ledger, error) {
 	if cfg.Client == nil || cfg.Now == nil || cfg.Log == nil || cfg.Gateway == "" || cfg.Chain == "" {
 		return nil, errors.New("ledger: Client, Chain, Gateway, Now and Log are required")
 	}
-	l := &Ledger{Client: cfg.Client, cfg: cfg, queues: make([]chan *pending, MaxPartitions), ready: make(chan struct{}), stopped: make(chan struct{})}
+	l := &Ledger{Client: cfg.Client, cfg: cfg, queues: make([]chan *pending, MaxPartitions), turns: make(chan struct{}, maxTurns), ready: make(chan struct{}), stopped: make(chan struct{})}
 	l.needs.Store(new(map[chainhash.Hash][]shares.Position))
 	for p := range l.queues {
 		l.queues[p] = make(chan *pending, maxGroup)

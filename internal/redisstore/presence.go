@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,7 +59,7 @@ func (p *Presence) Seen(ctx context.Context, list []shares.Presence) error {
 	if err != nil {
 		return err
 	}
-	names := []string{p.keys.pool("genesis"), p.present("accounts"), p.present("workers"), p.present("names"), p.present("agents")}
+	names := []string{p.keys.pool("genesis"), p.present("accounts"), p.present("workers"), p.present("names"), p.present("agents"), p.present("programs")}
 	var calls []invocation
 	for group := range slices.Chunk(list, presenceGroup) {
 		args := make([]any, 0, 5+4*len(group))
@@ -116,26 +115,21 @@ func (p *Presence) ActiveAccounts(ctx context.Context, since time.Time, limit in
 }
 
 // Agents counts the workers of the last day by the program that they run, without its version: the 20 programs of
-// the most workers. Workers that did not say are left out. It reads all workers, so callers keep the answer for a
-// while.
+// the most workers. Workers that did not say are left out.
 func (p *Presence) Agents(ctx context.Context) (map[string]int, error) {
 	if _, err := p.opened(); err != nil {
 		return nil, err
 	}
-	agents, err := p.redis.HVals(ctx, p.present("agents")).Result()
+	// One more, for agents that name no program.
+	list, err := p.redis.ZRangeWithScores(ctx, p.present("programs"), 0, maxAgents).Result()
 	if err != nil {
 		return nil, fmt.Errorf("presence: %w", translate(err))
 	}
-	count := make(map[string]int)
-	for _, agent := range agents {
-		count[shares.AgentProgram(agent)]++
-	}
-	delete(count, "")
-	names := slices.SortedFunc(maps.Keys(count), func(a, b string) int {
-		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
-	})
-	for _, name := range names[min(len(names), maxAgents):] {
-		delete(count, name)
+	count := make(map[string]int, maxAgents)
+	for _, z := range list {
+		if name, ok := z.Member.(string); ok && name != "" && len(count) < maxAgents {
+			count[name] = -int(z.Score)
+		}
 	}
 	return count, nil
 }

@@ -15,7 +15,7 @@ var sources embed.FS
 
 // scripts are the verbs, by name.
 type scripts struct {
-	record, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, list, contact, money, note, discard *redis.Script
+	record, account, cut, refuse, compact, retire, trim, release, begin, genesis, lease, halt, resume, posted, post, declare, forget, list, contact, money, note, discard *redis.Script
 	// Those of what the door keeps.
 	challenge, revoke, revoked, ban, lift, point, seen, publish, watch, watched, limit, act *redis.Script
 }
@@ -31,6 +31,7 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		parts  string
 	}{
 		{&s.record, "stats cut_round record"},
+		{&s.account, "account"},
 		{&s.cut, "cut_round cut"},
 		{&s.refuse, "refuse"},
 		{&s.compact, "compact"},

@@ -77,6 +77,12 @@ func sharesVerbs() []verb {
 				return func(ctx context.Context) error { return b.cutElsewhere(ctx, b.open.Load(), block.Hash, own) }
 			},
 		},
+		{
+			name: "account", partitions: 1, reads: true, script: func(s *scripts) **redis.Script { return &s.account },
+			prepare: func(_ *testing.T, b *bench) func(context.Context) error {
+				return func(ctx context.Context) error { _, _, err := b.Account(ctx, "alice"); return err }
+			},
+		},
 		calling("refuse", func(s *scripts) **redis.Script { return &s.refuse }, func(ctx context.Context, b *bench) error {
 			return b.Refuse(ctx, 5, []shares.Refusal{{Account: "alice", Worker: "w", Reason: gbt.HighHash, Count: 2}})
 		}),
