@@ -107,7 +107,7 @@ func TestBan(t *testing.T) {
 	o.bans.list = append(o.bans.list, shares.Ban{Subject: "ever"})
 	w := o.call("good", "GET", "/admin/v1/bans", "")
 	o.want(w, 200, `"until":"2026-01-02T03:05:05.678Z"`)
-	o.want(o.call("good", "POST", "/admin/v1/bans", `{"subject":"bob","reason":"`+strings.Repeat("x", 250)+`","seconds":60}`), 400, "200 characters")
+	o.want(o.call("good", "POST", "/admin/v1/bans", `{"subject":"bob","reason":"`+strings.Repeat("x", 250)+`","seconds":60}`), 400, "length is 200")
 	o.want(o.call("good", "DELETE", "/admin/v1/bans?subject=alice@192.0.2.1", ""), 200, "ever")
 	if len(o.bans.list) != 1 {
 		t.Errorf("got %v", o.bans.list)
