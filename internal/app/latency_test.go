@@ -119,6 +119,19 @@ func TestTimedJudge(t *testing.T) {
 	}
 }
 
+// readyJudge takes no time for a verdict.
+type readyJudge struct{}
+
+func (readyJudge) Judge(context.Context, gbt.Submission) gbt.Verdict { return gbt.Verdict{} }
+
+// TestTimedForNothing: to time a judge takes no memory, as each submission would.
+func TestTimedForNothing(t *testing.T) {
+	j := timedJudge{readyJudge{}, newLatencies(nil).judge}
+	if n := testing.AllocsPerRun(1000, func() { j.Judge(t.Context(), gbt.Submission{}) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // TestBlockSeconds: each node has its series from the start, and an answer is observed in its own.
 func TestBlockSeconds(t *testing.T) {
 	registry := prometheus.NewRegistry()
