@@ -49,7 +49,8 @@ func TestRequestSeconds(t *testing.T) {
 		method, path, _ := strings.Cut(request, " ")
 		func() {
 			defer func() {
-				if v := recover(); v != nil && v != http.ErrAbortHandler {
+				v := recover()
+				if err, ok := v.(error); v != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
 					t.Errorf("%s: %v", request, v)
 				}
 			}()

@@ -69,9 +69,10 @@ func (e *Error) Unwrap() []error {
 
 // Reasons are the words that Config.Refused may hear: the kinds that a Verifier refuses tokens for.
 func Reasons() []string {
-	var out []string
-	for _, k := range kinds() {
-		out = append(out, k.word)
+	all := kinds()
+	out := make([]string, len(all))
+	for i, k := range all {
+		out[i] = k.word
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,11 +147,11 @@ func TestBlockSeconds(t *testing.T) {
 	got := make(map[string]float64)
 	for _, family := range all {
 		for _, m := range family.GetMetric() {
-			name := family.GetName()
+			name := []string{family.GetName()}
 			for _, label := range m.GetLabel() {
-				name += " " + label.GetValue()
+				name = append(name, label.GetValue())
 			}
-			got[name] = m.GetHistogram().GetSampleSum()
+			got[strings.Join(name, " ")] = m.GetHistogram().GetSampleSum()
 		}
 	}
 	want := map[string]float64{
