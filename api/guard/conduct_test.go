@@ -331,6 +331,24 @@ func TestSubmissionsHeard(t *testing.T) {
 	})
 }
 
+// TestSubmissionsWithoutConduct: who an operator bans is turned away also where nobody is banned for what is sent.
+func TestSubmissionsWithoutConduct(t *testing.T) {
+	inCourt(t, ConductConfig{}, func(c *court) {
+		put(c.t, c.bans, "alice", time.Hour)
+		n := new(next)
+		s, err := NewSubmissions(SubmissionsConfig{Next: n, Bans: c.bans})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		ctx := WithClient(c.t.Context(), netip.MustParseAddr("192.0.2.1"))
+		for account, want := range map[string]gbt.Reason{"alice": Banned, "bob": ""} {
+			if v := s.Submit(ctx, gbt.Submission{Account: gbt.Account{Address: account}}); v.Reason != want {
+				c.t.Errorf("%s: %+v", account, v)
+			}
+		}
+	})
+}
+
 func TestSubmissionsConfig(t *testing.T) {
 	if _, err := NewSubmissions(SubmissionsConfig{}); err == nil {
 		t.Error("passes without anything")

@@ -20,10 +20,11 @@ type Intake interface {
 	Submit(ctx context.Context, s gbt.Submission) gbt.Verdict
 }
 
-// SubmissionsConfig configures Submissions. All is required.
+// SubmissionsConfig configures Submissions. Next and Bans are required.
 type SubmissionsConfig struct {
-	Next    Intake
-	Bans    *Bans
+	Next Intake
+	Bans *Bans
+	// Conduct bans for what is sent; nil if nobody is: then it takes an operator.
 	Conduct *Conduct
 }
 
@@ -36,8 +37,8 @@ type Submissions struct{ cfg SubmissionsConfig }
 
 // NewSubmissions makes Submissions.
 func NewSubmissions(cfg SubmissionsConfig) (*Submissions, error) {
-	if cfg.Next == nil || cfg.Bans == nil || cfg.Conduct == nil {
-		return nil, errors.New("guard: Submissions: Next, Bans and Conduct are required")
+	if cfg.Next == nil || cfg.Bans == nil {
+		return nil, errors.New("guard: Submissions: Next and Bans are required")
 	}
 	return &Submissions{cfg}, nil
 }
@@ -49,7 +50,9 @@ func (i *Submissions) Submit(ctx context.Context, s gbt.Submission) gbt.Verdict 
 		return gbt.Verdict{Reason: Banned, Detail: banText(&ban)}
 	}
 	v := i.cfg.Next.Submit(ctx, s)
-	i.cfg.Conduct.Hear(ctx, s, v)
+	if i.cfg.Conduct != nil {
+		i.cfg.Conduct.Hear(ctx, s, v)
+	}
 	if banned && !v.Block && v.Reason != "" { // and not what has to be sent again, which may still be a block
 		v = gbt.Verdict{Reason: Banned, Detail: banText(&ban), Hash: v.Hash}
 	}

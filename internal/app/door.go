@@ -317,9 +317,6 @@ func (d *door) tlsConfig() *tls.Config {
 
 // intake puts what guards before what judges, and has the pool's pulse hear each verdict.
 func (d *door) intake(next api.Intake) (api.Intake, error) {
-	if d.conduct == nil {
-		return next, nil
-	}
 	return guard.NewSubmissions(guard.SubmissionsConfig{Next: next, Bans: d.bans, Conduct: d.conduct})
 }
 
