@@ -2,13 +2,20 @@ package api
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/gbtpool/gbtpool/api/guard"
 )
 
 const (
@@ -40,6 +47,75 @@ func (b *budget) take(n int64) (release func(), ok bool) {
 	return func() { b.used.Add(-n) }, true
 }
 
+// clientPart is what part of the memory for large bodies one client may take.
+const clientPart = 4
+
+// bodyShares is what clients have of the memory for large bodies. All is held by mu.
+type bodyShares struct {
+	mu   sync.Mutex
+	used map[netip.Prefix]int64
+}
+
+// take reserves n bytes for a client, who may have up to most, and returns how to give them back; false if that is
+// more. Clients that cannot be told apart have what there is.
+func (b *bodyShares) take(client netip.Prefix, n, most int64) (release func(), ok bool) {
+	if !client.IsValid() {
+		return func() {}, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used[client]+n > most {
+		return nil, false
+	}
+	b.used[client] += n
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.used[client] -= n; b.used[client] == 0 {
+			delete(b.used, client)
+		}
+	}, true
+}
+
+// room reserves memory for a request's body of which the beginning is known. One client cannot take it all, and what
+// is a block by its proof of work always gets it: who would fill the memory with such would rather sell them.
+func (s *Server) room(r *http.Request, begun []byte, size int64) (release func(), ok bool) {
+	if s.proven(begun) {
+		s.bodies.used.Add(size)
+		return func() { s.bodies.used.Add(-size) }, true
+	}
+	own, ok := s.shares.take(guard.Network(guard.ClientOf(r.Context())), size, max(s.cfg.Limits.Body, s.bodies.limit/clientPart))
+	if !ok {
+		return nil, false
+	}
+	all, ok := s.bodies.take(size)
+	if !ok {
+		own()
+		return nil, false
+	}
+	return func() { all(); own() }, true
+}
+
+// proven reports whether the beginning of a submission, in JSON, has a header that meets the network target.
+func (s *Server) proven(begun []byte) bool {
+	t, err := s.cfg.Desk.Current()
+	if err != nil {
+		return false
+	}
+	const size = 80 // of a block header, in bytes
+	for rest, found := begun, true; found; {
+		_, rest, found = bytes.Cut(rest, []byte{'"'})
+		var header [size]byte
+		if len(rest) < 2*size {
+			return false
+		}
+		if _, err := hex.Decode(header[:], rest[:2*size]); err == nil && t.NetworkTarget.MetBy(chainhash.DoubleHashH(header[:])) {
+			return true
+		}
+	}
+	return false
+}
+
 // readBody reads a request's body, up to its limit and no slower than it must come. With
 // errTooLarge it returns the beginning. The caller calls release once it is done with the body,
 // error or not.
@@ -55,7 +131,7 @@ func (s *Server) readBody(out *stream, r *http.Request) (body []byte, release fu
 			size = min(size, r.ContentLength)
 		}
 		var ok bool
-		if release, ok = s.bodies.take(size); !ok {
+		if release, ok = s.room(r, buf.Bytes(), size); !ok {
 			return nil, func() {}, errCrowded
 		}
 		if r.ContentLength > 0 {

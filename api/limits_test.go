@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gbtpool/gbtpool/api/guard"
 )
 
 // TestSlowHeader: a header that does not come in time ends the connection.
@@ -87,7 +90,7 @@ func TestCrowd(t *testing.T) {
 	inBubble(t, func(p *pool) {
 		t := p.t
 		const length = 100 << 10
-		body := `{"method":"submitblock","id":1,"params":["` + strings.Repeat("0", length)
+		body := largeSubmission(length, false)
 		begun := make([]*heard, 2)
 		conns := make([]net.Conn, 2)
 		for i := range conns {
@@ -116,6 +119,70 @@ func TestCrowd(t *testing.T) {
 			t.Errorf("%d bytes are not given back", n)
 		}
 	}, func(c *Config) { c.Limits.Body, c.Limits.BodyMemory = 110<<10, 250<<10 })
+}
+
+// largeSubmission is the beginning of one: what is missing is "]}. Its header meets the target of regtest if it is
+// proven.
+func largeSubmission(length int, proven bool) string {
+	digit := "1"
+	if proven {
+		digit = "0"
+	}
+	return `{"method":"submitblock","id":1,"params":["` + strings.Repeat(digit, length)
+}
+
+// TestCrowdOfOne: one client with large bodies under way leaves memory to others, and what is a block by its proof of
+// work passes whatever there is.
+func TestCrowdOfOne(t *testing.T) {
+	p := newPool(t, func(c *Config) {
+		c.Limits.Body, c.Limits.BodyMemory = 110<<10, 1<<20
+		proxies, err := guard.NewProxies(guard.ProxiesConfig{Trusted: []string{"127.0.0.1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Proxies = proxies
+	}).serve()
+	const length = 100 << 10
+	from := func(client string) string { return "X-Forwarded-For: " + client }
+	begin := func(client string) {
+		c := p.dial()
+		t.Cleanup(func() { _ = c.Close() })
+		whole := post(largeSubmission(length, false)+`"]}`, from(client))
+		send(t, c, whole[:len(whole)-3])
+	}
+	used := func(want int) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); p.bodies.used.Load() < int64(want*length); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d bytes are taken", p.bodies.used.Load())
+			}
+		}
+	}
+	submit := func(client string, proven bool) int {
+		return exchange(t, p.dial(), post(largeSubmission(length, proven)+`"]}`, from(client))).status
+	}
+	begin("203.0.113.1")
+	begin("203.0.113.1")
+	used(2)
+	if got := submit("203.0.113.1", false); got != 503 {
+		t.Errorf("one more of a client that has its part: %d", got)
+	}
+	if got := submit("203.0.113.2", false); got != 200 {
+		t.Errorf("another client's: %d", got)
+	}
+	if got := submit("203.0.113.1", true); got != 200 {
+		t.Errorf("a block of a client that has its part: %d", got)
+	}
+	for n := 3; n <= 10; n++ {
+		begin(fmt.Sprintf("203.0.113.%d", n))
+	}
+	used(10)
+	if got := submit("203.0.113.2", false); got != 503 {
+		t.Errorf("one more when all is taken: %d", got)
+	}
+	if got := submit("203.0.113.2", true); got != 200 {
+		t.Errorf("a block when all is taken: %d", got)
+	}
 }
 
 // TestUnreadBody: a body that nobody wants does not hold the connection either.

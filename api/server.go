@@ -151,6 +151,8 @@ type Server struct {
 	waiters *waiters
 	// bodies is the memory for large bodies and proposals what of it proposals may keep.
 	bodies, proposals budget
+	// shares are what single clients have of bodies.
+	shares bodyShares
 	// current is the public part of GET /api/v1/template/current; nil until somebody asks.
 	current atomic.Pointer[templateText]
 	handler http.Handler
@@ -178,6 +180,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, waiters: newWaiters(),
+		shares: bodyShares{used: make(map[netip.Prefix]int64)},
 		bodies: budget{limit: cfg.Limits.BodyMemory}, proposals: budget{limit: max(cfg.Limits.Body, cfg.Limits.BodyMemory/proposalMemory)},
 	}
 	s.methods = s.methodTable()
