@@ -1,4 +1,5 @@
-// Package api is the door of the pool: JSON-RPC over HTTP for miners, and what operators look at.
+// Package api is the door of the pool: JSON-RPC over HTTP for miners, the dashboard and /api/v1 for people and their
+// programs, and what operators look at.
 //
 // POST / speaks JSON-RPC as Bitcoin Core does, in versions 1.0, 1.1 and 2.0, so that every program
 // which can mine against a node can mine against the pool. Three rules differ from Core's, because
@@ -11,6 +12,12 @@
 //     version of JSON-RPC. It is the one answer to getblocktemplate after which every known miner
 //     asks again, instead of turning to another protocol.
 //   - Who is not known is answered HTTP 401 with a JSON-RPC error that says what to change.
+//
+// Who is banned is answered HTTP 403 with a JSON-RPC error that says why and until when, and who calls too often HTTP
+// 429; both with Retry-After, where it is known when to come back. Neither is ever the answer to a submission. That of a
+// banned miner has the result "banned", with the same text in X-Reject-Detail, unless it is a block, which goes its way
+// and counts. A token with the scope mine stands for a user name and password: one that is not right is answered HTTP
+// 401, and one that is not good for mining HTTP 403.
 //
 // A proposal (BIP 23) is answered like a submission: with a result for all that can be wrong with
 // it. A refusal has one word in the result; the header X-Reject-Detail says more, to people, in
@@ -33,8 +40,12 @@
 //   - A long poll may send spaces before its JSON, to keep its connection alive. Once it has, it
 //     is answered with work or not at all.
 //
-// GET /api/v1/template/current shows what is being mined, in JSON. Errors of it are problems as in
-// RFC 9457.
+// With Config.People there are pages, and /api/v1 with its events and the shapes of other pools; without it GET
+// /api/v1/template/current alone, which shows what is being mined. openapi.yaml says what each of these routes takes and
+// answers and which token it asks for; callers are held to that, and a route that is not in it asks for what nobody has.
+// Before them go, from the outside: headers for browsers and CORS, the quota of the client's address, bans, and the
+// token, so that nobody tries out tokens faster than the quota lets him. Nothing of that stands before a miner's call.
+// Errors are problems as in RFC 9457.
 //
-// GET /healthz, /readyz and /metrics are for operators.
+// GET /healthz, /readyz and /metrics are for operators; /metrics may have a listener of its own.
 package api
