@@ -42,6 +42,7 @@ func TestQuickStarts(t *testing.T) {
 			}
 		})
 	}
+	t.Run("banned", s.banned)
 }
 
 // keep writes a program that a page shows into the stage's folder.

@@ -50,9 +50,9 @@ var binary string
 // patience is how long anything may take: a demo's blocks are credited after a minute.
 const patience = 3 * time.Minute
 
-// moment is how long a command of the pages may take, once there is something to see. The pool finds a block every eight
-// seconds, and tells of its state as often.
-const moment = 20 * time.Second
+// moment is how long a command of the pages may take, once there is something to see: the pool tells of itself every ten
+// seconds, and of programs every minute.
+const moment = 90 * time.Second
 
 // chain returns the demo's chain.
 func chain() *chaincfg.Params { return &chaincfg.RegressionNetParams }
