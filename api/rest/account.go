@@ -19,10 +19,15 @@ func (v *Views) GetAccount(ctx context.Context, request oas.GetAccountRequestObj
 	if err != nil {
 		return nil, err
 	}
-	profile, err := v.cfg.Profiles.Profile(ctx, account)
+	// What is not known is read at once, not one after the other.
+	v.accounts.ahead(ctx, account, v.readFigures(account))
+	v.settled.ahead(ctx)
+	v.worker.ahead(ctx)
+	own, err := v.standingOf(ctx, account)
 	if err != nil {
 		return nil, err
 	}
+	profile := own.profile
 	out := oas.GetAccount200JSONResponse{Address: account, Hidden: profile.Hidden}
 	if profile.Hidden && !v.cfg.Caller(ctx).sees(account) {
 		out.Shares = sharesOf(&shares.Stats{})
@@ -43,7 +48,7 @@ func (v *Views) GetAccount(ctx context.Context, request oas.GetAccountRequestObj
 	}
 	difficulty := v.cfg.ShareTarget(account).Difficulty()
 	out.ShareDifficulty = &difficulty
-	if out.Money, err = v.moneyOf(ctx, account); err != nil {
+	if out.Money, err = v.moneyOf(ctx, account, own); err != nil {
 		return nil, err
 	}
 	out.Window = v.windowOf(account)
@@ -54,19 +59,12 @@ func (v *Views) GetAccount(ctx context.Context, request oas.GetAccountRequestObj
 }
 
 // moneyOf says what an account has, waits for and may expect.
-func (v *Views) moneyOf(ctx context.Context, account string) (oas.Money, error) {
-	out := oas.Money{ThresholdSat: v.cfg.Policy.Threshold}
+func (v *Views) moneyOf(ctx context.Context, account string, own *standing) (oas.Money, error) {
+	out := oas.Money{BalanceSat: own.balance, ThresholdSat: v.cfg.Policy.Threshold}
+	if own.threshold > 0 {
+		out.ThresholdSat, out.ThresholdOwn = own.threshold, true
+	}
 	var err error
-	if out.BalanceSat, err = v.cfg.Journal.Balance(ctx, payouts.Miner(account)); err != nil {
-		return out, err
-	}
-	own, err := v.thresholdOf(ctx, account)
-	if err != nil {
-		return out, err
-	}
-	if own > 0 {
-		out.ThresholdSat, out.ThresholdOwn = own, true
-	}
 	if out.InFlightSat, out.PaidSat, err = v.paidTo(ctx, account); err != nil {
 		return out, err
 	}
@@ -154,6 +152,7 @@ func (v *Views) SetAccountSettings(ctx context.Context, request oas.SetAccountSe
 	if err != nil {
 		return nil, err
 	}
+	defer v.standings.drop(account)
 	if want.ThresholdSat != have.ThresholdSat {
 		if v.cfg.Thresholds == nil {
 			return nil, problem(http.StatusNotFound, "this pool pays no settlements, so there are no thresholds: leave it 0")

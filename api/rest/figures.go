@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/gbtpool/gbtpool/api/oas"
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/payouts"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -94,7 +97,12 @@ type figures struct {
 
 // figuresOf returns the figures of an account, which may be some seconds old.
 func (v *Views) figuresOf(ctx context.Context, account string) (*figures, error) {
-	return v.accounts.get(ctx, account, func(ctx context.Context) (*figures, error) {
+	return v.accounts.get(ctx, account, v.readFigures(account))
+}
+
+// readFigures returns what reads the figures of an account.
+func (v *Views) readFigures(account string) func(context.Context) (*figures, error) {
+	return func(ctx context.Context) (*figures, error) {
 		a, workers, err := v.cfg.Figures.Account(ctx, account)
 		if errors.Is(err, shares.ErrUnknown) {
 			return &figures{account: shares.AccountStats{Account: account, Stats: shares.Stats{Unit: v.cfg.Unit}}}, nil
@@ -104,7 +112,43 @@ func (v *Views) figuresOf(ctx context.Context, account string) (*figures, error)
 		}
 		slices.SortFunc(workers, func(a, b shares.WorkerStats) int { return strings.Compare(a.Worker, b.Worker) })
 		return &figures{account: a, workers: workers, known: true}, nil
-	})
+	}
+}
+
+// standing is what an account has beside its figures: what its owner has set, and its balance and own threshold in
+// satoshis, 0 if it has none.
+type standing struct {
+	profile            shares.Profile
+	balance, threshold int64
+}
+
+// standingOf returns the standing of an account, which may be some seconds old.
+func (v *Views) standingOf(ctx context.Context, account string) (*standing, error) {
+	return v.standings.get(ctx, account, v.readStanding(account))
+}
+
+// readStanding returns what reads the standing of an account, all at once.
+func (v *Views) readStanding(account string) func(context.Context) (*standing, error) {
+	return func(ctx context.Context) (*standing, error) {
+		var s standing
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() (err error) {
+			s.profile, err = v.cfg.Profiles.Profile(ctx, account)
+			return err
+		})
+		group.Go(func() (err error) {
+			s.balance, err = v.cfg.Journal.Balance(ctx, payouts.Miner(account))
+			return err
+		})
+		group.Go(func() (err error) {
+			s.threshold, err = v.thresholdOf(ctx, account)
+			return err
+		})
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+		return &s, nil
+	}
 }
 
 // presence is who works.
@@ -118,7 +162,7 @@ func (v *Views) readPresence(ctx context.Context) (presence, error) {
 // maxPrograms is how many mining programs are told of: what a program calls itself is its own choice.
 const maxPrograms = 50
 
-// readPrograms counts workers by program, those of the most workers first. That costs the store all workers.
+// readPrograms counts workers by program, those of the most workers first.
 func (v *Views) readPrograms(ctx context.Context) ([]oas.Program, error) {
 	agents, err := v.cfg.Presence.Agents(ctx)
 	if err != nil {

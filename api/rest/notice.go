@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/gbtpool/gbtpool/api/oas"
@@ -30,7 +31,9 @@ type Notice struct {
 
 // noticesOf joins what others say with what is found here. trouble is what kept figures from being read anew.
 func (v *Views) noticesOf(ctx context.Context, trouble error) []oas.Notice {
-	all := v.cfg.Notices(ctx)
+	said, err := v.said.known(ctx)
+	trouble = errors.Join(trouble, err)
+	all := slices.Clone(said)
 	switch {
 	case errors.Is(trouble, shares.ErrForeign):
 		all = append(all, Notice{Alarm, "The ledger that answers is not the pool's: figures are as old as the pool's own last answered."})

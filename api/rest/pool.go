@@ -12,6 +12,9 @@ import (
 
 // GetPool implements oas.StrictServerInterface. It answers while Redis is away too, with what was known last.
 func (v *Views) GetPool(ctx context.Context, _ oas.GetPoolRequestObject) (oas.GetPoolResponseObject, error) {
+	for _, s := range []interface{ ahead(context.Context) }{v.pool, v.presence, v.programs, v.blocks, v.said} {
+		s.ahead(ctx) // what is not known is read at once, not one after the other
+	}
 	stats, trouble := v.pool.known(ctx)
 	present, err := v.presence.known(ctx)
 	trouble = errors.Join(trouble, err)
@@ -36,9 +39,11 @@ func (v *Views) GetPool(ctx context.Context, _ oas.GetPoolRequestObject) (oas.Ge
 	if found != nil && len(found.list) > 0 {
 		out.Luck = found.luck
 		last := found.list[0]
-		names, err := v.names(ctx, last.Account)
-		if err != nil {
-			names, trouble = v.blindly(ctx), errors.Join(trouble, err)
+		names := v.blindly(ctx)
+		if finder, err := v.standingOf(ctx, last.Account); err != nil {
+			trouble = errors.Join(trouble, err)
+		} else {
+			names.blind, names.profiles = false, map[string]shares.Profile{last.Account: finder.profile}
 		}
 		block := v.blockOf(last, v.tip(ctx), names)
 		out.LastBlock = &block

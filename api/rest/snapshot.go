@@ -40,27 +40,12 @@ func newSnapshot[T any](now func() time.Time, load func(ctx context.Context) (T,
 
 // get returns the value, which may be some seconds old.
 func (s *snapshot[T]) get(ctx context.Context) (T, error) {
-	last := s.last.Load()
-	age := time.Duration(0)
-	if last != nil {
-		age = s.now().Sub(last.at)
-	}
-	if last != nil && age >= 0 && age < s.fresh {
+	last, age := s.look()
+	if last != nil && age < s.fresh {
 		return last.value, nil
 	}
-	answer := s.group.DoChan("", func() (any, error) {
-		// Who asked first may go away; the others want the answer all the same.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWait)
-		defer cancel()
-		at := s.now()
-		value, err := s.load(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s.last.Store(&reading[T]{value, at})
-		return nil, nil //nolint:nilnil // the value is in last
-	})
-	if last != nil && age >= 0 && age < s.tolerable {
+	answer := s.read(ctx)
+	if last != nil && age < s.tolerable {
 		return last.value, nil
 	}
 	var none T
@@ -73,6 +58,42 @@ func (s *snapshot[T]) get(ctx context.Context) (T, error) {
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
+}
+
+// look returns what was read last and its age; nil if there is none, or it is of a time to come.
+func (s *snapshot[T]) look() (*reading[T], time.Duration) {
+	last := s.last.Load()
+	if last == nil {
+		return nil, 0
+	}
+	age := s.now().Sub(last.at)
+	if age < 0 {
+		return nil, 0
+	}
+	return last, age
+}
+
+// ahead begins to read the value if get would, for who needs several and waits for all of them at once.
+func (s *snapshot[T]) ahead(ctx context.Context) {
+	if last, age := s.look(); last == nil || age >= s.fresh {
+		s.read(ctx)
+	}
+}
+
+// read has one read the value for all who ask.
+func (s *snapshot[T]) read(ctx context.Context) <-chan singleflight.Result {
+	return s.group.DoChan("", func() (any, error) {
+		// Who asked first may go away; the others want the answer all the same.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWait)
+		defer cancel()
+		at := s.now()
+		value, err := s.load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.last.Store(&reading[T]{value, at})
+		return nil, nil //nolint:nilnil // the value is in last
+	})
 }
 
 // known returns the value, or the last one that was known with the error that keeps it from being read anew.

@@ -66,7 +66,7 @@ func TestSnapshot(t *testing.T) {
 // TestCache keeps what was used last, as long as it is good.
 func TestCache(t *testing.T) {
 	now := noon
-	c := newCache[int](3, time.Minute, func() time.Time { return now })
+	c := newCache[int](3, time.Minute, 0, func() time.Time { return now })
 	reads := 0
 	get := func(key int) {
 		t.Helper()
@@ -97,4 +97,48 @@ func TestCache(t *testing.T) {
 	if got, err := c.get(t.Context(), "x", func(context.Context) (int, error) { return 7, nil }); got != 7 || err != nil {
 		t.Error("an error is remembered")
 	}
+}
+
+// TestCacheLate tells what is late once more, while one reads it anew, and nothing that was dropped.
+func TestCacheLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var value, seconds atomic.Int64
+		seconds.Store(1)
+		c := newCache[int64](3, fresh, tolerable, time.Now)
+		load := func(context.Context) (int64, error) {
+			v := value.Load()
+			time.Sleep(time.Duration(seconds.Load()) * time.Second)
+			return v, nil
+		}
+		get := func(what string, want int64, wait time.Duration) {
+			t.Helper()
+			begin := time.Now()
+			got, err := c.get(t.Context(), "x", load)
+			if took := time.Since(begin); got != want || err != nil || took != wait {
+				t.Errorf("%s: %d, %v after %s; want %d after %s", what, got, err, took, want, wait)
+			}
+		}
+		c.ahead(t.Context(), "x", load)
+		time.Sleep(500 * time.Millisecond)
+		get("what is read already", 0, 500*time.Millisecond)
+		value.Store(1)
+		time.Sleep(fresh)
+		get("late", 0, 0)
+		get("still", 0, 0)
+		time.Sleep(1500 * time.Millisecond)
+		get("read anew", 1, 0)
+		time.Sleep(tolerable)
+		get("too late", 1, time.Second)
+		time.Sleep(fresh)
+		seconds.Store(3)
+		c.ahead(t.Context(), "x", load)
+		synctest.Wait()
+		value.Store(2)
+		seconds.Store(1)
+		c.drop("x")
+		get("dropped while it was read", 2, time.Second)
+		time.Sleep(2500 * time.Millisecond)
+		get("who read it before comes late", 2, 0)
+		time.Sleep(time.Second)
+	})
 }

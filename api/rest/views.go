@@ -34,10 +34,13 @@ type Views struct {
 	blocks   *snapshot[*foundBlocks]
 	settled  *snapshot[*settlements]
 	worker   *snapshot[map[string]string]
-	// accounts are the figures of single ones, and ranked who is heaviest.
-	accounts *cache[*figures]
-	ranked   *snapshot[*ranking]
-	ranks    ranks
+	// said is what others have to say.
+	said *snapshot[[]Notice]
+	// accounts are the figures of single ones, standings what else they have, and ranked who is heaviest.
+	accounts  *cache[*figures]
+	standings *cache[*standing]
+	ranked    *snapshot[*ranking]
+	ranks     ranks
 	// shares are whom blocks credit, details what settlements pay, and inclusions where transactions are.
 	shares     *cache[*payouts.BlockShares]
 	details    *cache[*payouts.Detail]
@@ -67,11 +70,13 @@ func New(cfg Config) (*Views, error) {
 	})
 	v.ranked = newSnapshot(cfg.Now, v.readRanking)
 	v.ranked.fresh, v.ranked.tolerable = rankEvery, ranksKept*rankEvery
-	v.accounts = newCache[*figures](cachedAccounts, fresh, cfg.Now)
-	v.shares = newCache[*payouts.BlockShares](cachedShares, 0, cfg.Now)
-	v.details = newCache[*payouts.Detail](cachedSettlements, 0, cfg.Now)
-	v.inclusions = newCache[*oas.Inclusion](cachedInclusions, 0, cfg.Now)
-	v.direct = newCache[[]payouts.Credit](cachedInclusions, 0, cfg.Now)
+	v.said = newSnapshot(cfg.Now, func(ctx context.Context) ([]Notice, error) { return cfg.Notices(ctx), nil })
+	v.accounts = newCache[*figures](cachedAccounts, fresh, tolerable, cfg.Now)
+	v.standings = newCache[*standing](cachedAccounts, fresh, tolerable, cfg.Now)
+	v.shares = newCache[*payouts.BlockShares](cachedShares, 0, 0, cfg.Now)
+	v.details = newCache[*payouts.Detail](cachedSettlements, 0, 0, cfg.Now)
+	v.inclusions = newCache[*oas.Inclusion](cachedInclusions, 0, 0, cfg.Now)
+	v.direct = newCache[[]payouts.Credit](cachedInclusions, 0, 0, cfg.Now)
 	return v, nil
 }
 
