@@ -94,6 +94,6 @@ func TestAtOnce(t *testing.T) {
 		timed("the pool after a while", 0, pool)
 		time.Sleep(2 * tolerable)
 		timed("the pool after long", 2*time.Second, pool) // the second one is for whether who found the last block hides
-		time.Sleep(3 * time.Second) // for who reads beside
+		time.Sleep(3 * time.Second)                       // for who reads beside
 	})
 }

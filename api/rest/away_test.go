@@ -88,7 +88,7 @@ func TestPoolRemembers(t *testing.T) {
 		t.Fatalf("%+v", before)
 	}
 	w.away.Store(true)
-	w.now = noon.Add(time.Minute)
+	w.clock.Store(int64(time.Minute))
 	after := poolOf(t, h)
 	if len(after.Notices) != 1 || after.Notices[0].Level != oas.Alarm || !strings.Contains(after.Notices[0].Text, "ledger cannot be reached") {
 		t.Errorf("notices %+v", after.Notices)
@@ -97,7 +97,7 @@ func TestPoolRemembers(t *testing.T) {
 		t.Errorf("%+v", after)
 	}
 	w.away.Store(false)
-	w.now = noon.Add(2 * time.Minute)
+	w.clock.Store(int64(2 * time.Minute))
 	if again := poolOf(t, h); len(again.Notices) != 0 || again.LastBlock.Finder != miner("alice") {
 		t.Errorf("after it came back: %+v", again)
 	}

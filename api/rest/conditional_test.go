@@ -47,12 +47,12 @@ func TestConditional(t *testing.T) {
 		}
 	}
 	tag := ask(http.MethodGet, "/api/v1/pool").Header().Get("ETag")
-	w.now = w.now.Add(tolerable)
+	w.clock.Add(int64(tolerable))
 	if old := ask(http.MethodGet, "/api/v1/pool", "If-None-Match", tag); old.Code != 304 {
 		t.Errorf("no news: %d", old.Code)
 	}
 	w.notices = []Notice{{Info, "news"}}
-	w.now = w.now.Add(tolerable)
+	w.clock.Add(int64(tolerable))
 	if news := ask(http.MethodGet, "/api/v1/pool", "If-None-Match", tag); news.Code != 200 || news.Header().Get("ETag") == tag {
 		t.Errorf("news: %d", news.Code)
 	}

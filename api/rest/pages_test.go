@@ -137,7 +137,7 @@ func TestPages(t *testing.T) {
 						next = path + "&cursor=" + *at
 					}
 					grow(2)
-					w.now = w.now.Add(tolerable + time.Second) // so that what was read is read anew, before the answer
+					w.clock.Add(int64(tolerable + time.Second)) // so that what was read is read anew, before the answer
 				}
 				for _, e := range want {
 					if seen[e] != 1 {
@@ -167,7 +167,7 @@ func TestRanksFallBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range ranksKept + 1 {
-		w.now = w.now.Add(rankEvery)
+		w.clock.Add(int64(rankEvery))
 		ask(t, h, find, request("GET /api/v1/accounts", ""))
 	}
 	second := ask(t, h, find, request("GET /api/v1/accounts?cursor="+page.Next, ""))

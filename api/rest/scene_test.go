@@ -23,7 +23,7 @@ import (
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	w := &world{
-		t: tb, now: noon,
+		t:     tb,
 		stats: make(map[string]shares.AccountStats), workers: make(map[string][]shares.WorkerStats),
 		windows: make(map[chainhash.Hash][]shares.Credit), folded: make(map[chainhash.Hash]bool),
 		profiles: map[string]shares.Profile{

@@ -53,9 +53,10 @@ func hashOf(name string) chainhash.Hash { return chainhash.HashH([]byte(name)) }
 
 // world is all that Views reads, in memory. While away is set Redis is away.
 type world struct {
-	t        testing.TB
-	away     atomic.Bool
-	now      time.Time
+	t    testing.TB
+	away atomic.Bool
+	// clock is how long after noon it is.
+	clock    atomic.Int64
 	template *gbt.Template
 	noWork   error
 	caller   Caller
@@ -212,6 +213,9 @@ func (w *world) SetThreshold(_ context.Context, account string, amount int64) er
 	return nil
 }
 
+// now is the world's time.
+func (w *world) now() time.Time { return noon.Add(time.Duration(w.clock.Load())) }
+
 // Proofs and Login.
 
 func (w *world) Of(_ context.Context, block chainhash.Hash, account string) (*payouts.BlockProof, error) {
@@ -324,7 +328,7 @@ func (w *world) views(change ...func(*Config)) *Views {
 	f, err := payouts.NewForecaster(payouts.ForecasterConfig{
 		Ledger: w, Journal: w.journal, Terms: payouts.Terms{Scheme: payouts.PPLNS, Multiple: 8, Fee: 100}, Params: &chaincfg.RegressionNetParams,
 		Template: func() (*gbt.Template, error) { return w.template, w.noWork }, Every: time.Hour,
-		Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler),
+		Now: w.now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -351,7 +355,7 @@ func (w *world) views(change ...func(*Config)) *Views {
 			return target
 		},
 		Notices: func(context.Context) []Notice { return slices.Clone(w.notices) },
-		Now:     func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler),
+		Now:     w.now, Log: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
 		c(&cfg)
