@@ -53,7 +53,10 @@ func (v *Views) GetAccount(ctx context.Context, request oas.GetAccountRequestObj
 	}
 	out.Window = v.windowOf(account)
 	if b, ok := v.cfg.Banned(account); ok {
-		out.Ban = &oas.Ban{Subject: string(b.Subject), Reason: b.Reason, Since: b.Since.UTC(), Until: timeOf(b.Until), By: textOf(b.By)}
+		out.Ban = &oas.Ban{Subject: string(b.Subject), Reason: b.Reason, Since: b.Since.UTC(), Until: timeOf(b.Until)}
+		if v.cfg.Caller(ctx).may(ScopeAdmin) { // operators' names are nobody else's business
+			out.Ban.By = textOf(b.By)
+		}
 	}
 	return out, nil
 }

@@ -167,6 +167,7 @@ func TestAnswers(t *testing.T) {
 		{"account", "GET " + paths, "", nil},
 		{"account-upper", "GET /api/v1/accounts/" + strings.ToUpper(miner("alice")), "", nil},
 		{"account-banned", "GET /api/v1/accounts/" + miner("bob"), "", nil},
+		{"account-banned-to-operator", "GET /api/v1/accounts/" + miner("bob"), "", as(admin())},
 		{"account-new", "GET /api/v1/accounts/" + miner("dave"), "", nil},
 		{"account-wrong", "GET /api/v1/accounts/1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "", nil},
 		{"account-hidden", "GET " + hidden, "", as(alice())},
