@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -375,6 +377,16 @@ func (a *App) challenges(d *door) (*login.Desk, error) {
 		return nil, err
 	}
 	return login.NewDesk(login.Config{
-		Chain: a.cfg.Chain, Pool: t.Issuer, Challenges: store, Signer: signer, Now: time.Now, Log: a.cfg.Log.With("part", "login"),
+		Chain: a.cfg.Chain, Pool: asker(d.cfg.URL, t.Issuer), Challenges: store, Signer: signer, Now: time.Now, Log: a.cfg.Log.With("part", "login"),
 	})
+}
+
+// asker is whom addresses sign in to: the host where people find the pool, so that nobody passes on what another pool
+// asks for, or else the issuer.
+func asker(address, issuer string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || len(u.Host) > login.MaxPool || strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return issuer
+	}
+	return u.Host
 }

@@ -12,7 +12,7 @@ import (
 
 // Tokens is which tokens let people in. Its tags are read by kong.
 type Tokens struct {
-	TokenIssuer     string        `default:"gbtpool" help:"Who issues tokens (iss), and whom addresses sign in to: the pool's host or URL."`
+	TokenIssuer     string        `default:"gbtpool" help:"Who issues tokens (iss) and, without public_url, whom addresses sign in to: the pool's host or URL."`
 	TokenAudience   string        `default:"gbtpool" help:"Whom tokens are for (aud): this pool."`
 	TokenKeysFile   string        `placeholder:"FILE" type:"path" help:"JWK Set with the keys that the pool signs tokens with, mode 0600, the same on all gateways of a pool (default token.keys in the data folder, made when missing)."`
 	TokenJWKS       string        `name:"token-jwks" placeholder:"FILE|URL" help:"JWK Set of somebody else whose tokens are taken, too: EdDSA and ES256 keys, HS256 ones only from a file."`

@@ -180,6 +180,9 @@ func TestLogin(t *testing.T) {
 	if err := json.Unmarshal([]byte(a.body), &challenge); err != nil || a.StatusCode != http.StatusOK {
 		t.Fatalf("%d %s, %v", a.StatusCode, a.body, err)
 	}
+	if !strings.HasPrefix(challenge.Message, "pool.example: sign in as "+p.address) {
+		t.Errorf("what is signed does not name the pool's host: %s", challenge.Message)
+	}
 	signature, err := bip322.Sign(p.key, p.address, challenge.Message, p.chain.Params())
 	if err != nil {
 		t.Fatal(err)
