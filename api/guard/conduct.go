@@ -130,12 +130,15 @@ func (c *Conduct) Run(ctx context.Context) error {
 }
 
 // Hear takes in the verdict on a submission. The context names the client; a submission whose
-// client is not known counts for nothing, nor does a block, whatever became of it.
+// client is not known counts for nothing, nor does one from this machine, nor a block, whatever became of it.
 func (c *Conduct) Hear(ctx context.Context, s gbt.Submission, v gbt.Verdict) {
 	client := ClientOf(ctx)
 	network := Network(client)
 	if !network.IsValid() || v.Err != nil || v.Block {
 		return
+	}
+	if plain(client).IsLoopback() {
+		return // this machine: the operator, or a proxy that nobody has told of, behind which are all
 	}
 	now := c.cfg.Now()
 	c.mu.Lock()

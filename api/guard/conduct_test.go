@@ -331,6 +331,22 @@ func TestSubmissionsHeard(t *testing.T) {
 	})
 }
 
+// TestConductOfThisMachine: a proxy here that nobody has told of speaks for all miners, whom nobody can have banned.
+func TestConductOfThisMachine(t *testing.T) {
+	inCourt(t, ConductConfig{}, func(c *court) {
+		for _, from := range []string{"127.0.0.1", "::1", "::ffff:127.0.0.1"} {
+			ctx := WithClient(c.t.Context(), netip.MustParseAddr(from))
+			for range 1100 {
+				c.Hear(ctx, gbt.Submission{Account: gbt.Account{Address: "alice"}}, refused(gbt.HighHash))
+			}
+		}
+		synctest.Wait()
+		if all := c.bans.All(); len(all) > 0 {
+			c.t.Errorf("banned: %+v", all)
+		}
+	})
+}
+
 // TestSubmissionsWithoutConduct: who an operator bans is turned away also where nobody is banned for what is sent.
 func TestSubmissionsWithoutConduct(t *testing.T) {
 	inCourt(t, ConductConfig{}, func(c *court) {
