@@ -63,6 +63,11 @@ func (a *App) views(d *door) (*rest.Views, error) {
 	if d.cfg.Private {
 		cfg.Login = members{desk, ledger}
 	}
+	asked, err := guard.NewBuckets(guard.BucketsConfig{Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Login = bounded{cfg.Login, asked}
 	return rest.New(cfg)
 }
 
@@ -172,6 +177,31 @@ func (m members) Challenge(ctx context.Context, address string) (login.Challenge
 		return login.Challenge{}, err
 	}
 	return m.Desk.Challenge(ctx, address)
+}
+
+// bounded bounds how many challenges are open at a time, some 30,000 or 20 MB: anybody can have them kept, and where
+// they are kept the share ledger is.
+type bounded struct {
+	rest.Login
+	asked *guard.Buckets
+}
+
+// Challenge implements rest.Login.
+func (b bounded) Challenge(ctx context.Context, address string) (login.Challenge, error) {
+	one, all := guard.Rate{Count: 20, Per: time.Minute, Burst: 20}, guard.Rate{Count: 50, Per: time.Second, Burst: 500}
+	for _, limit := range []struct {
+		key string
+		guard.Rate
+	}{{guard.Network(guard.ClientOf(ctx)).String(), one}, {"all", all}} {
+		ok, wait, _, err := b.asked.Allow(ctx, limit.key, limit.Count, limit.Per, limit.Burst)
+		if err != nil {
+			return login.Challenge{}, err
+		}
+		if !ok {
+			return login.Challenge{}, &rest.Problem{Status: http.StatusTooManyRequests, Detail: "too many want to log in: wait a moment", RetryAfter: wait}
+		}
+	}
+	return b.Login.Challenge(ctx, address)
 }
 
 // writeProblem implements events.Config.Problem.

@@ -210,6 +210,31 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestLoginBound: nobody has the ledger's store filled with challenges, which need no more than an address.
+func TestLoginBound(t *testing.T) {
+	p := start(t, func(c *app.Config) { c.Door.Proxies = []string{"127.0.0.0/8"} })
+	ask := func(from string) answer {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL()+"/api/v1/login", strings.NewReader(`{"address":"`+p.address+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Forwarded-For", from)
+		return p.do(t, r)
+	}
+	for range 20 {
+		if a := ask("203.0.113.1"); a.StatusCode != http.StatusOK {
+			t.Fatalf("at once: %d %s", a.StatusCode, a.body)
+		}
+	}
+	if a := ask("203.0.113.1"); a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+		t.Errorf("one too many: %d %s", a.StatusCode, a.body)
+	}
+	if a := ask("203.0.113.2"); a.StatusCode != http.StatusOK {
+		t.Errorf("another client's: %d %s", a.StatusCode, a.body)
+	}
+}
+
 // TestTLS serves miners and people over TLS, and Prometheus beside it without.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
