@@ -9,8 +9,15 @@ import (
 	"github.com/btcsuite/btcd/address/v2"
 )
 
-// call sends a miner's call, and returns its answer with the body.
-func (s *stage) call(t *testing.T, user, body string) (*http.Response, string) {
+// answer is what a call is answered.
+type answer struct {
+	status int
+	header http.Header
+	text   string
+}
+
+// call sends a miner's call.
+func (s *stage) call(t *testing.T, user, body string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.addr+"/", strings.NewReader(body))
 	if err != nil {
@@ -26,7 +33,7 @@ func (s *stage) call(t *testing.T, user, body string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(text)
+	return answer{res.StatusCode, res.Header, string(text)}
 }
 
 // banned sends what is no block in another account's name until that is banned, as docs/miners.md and docs/clients.md
@@ -43,12 +50,12 @@ func (s *stage) banned(t *testing.T) {
 	user, sent := other.EncodeAddress()+".rig1", 0
 	await(t, "the ban", func() bool {
 		sent++
-		res, text := s.call(t, user, submission)
-		if res.StatusCode != http.StatusOK {
-			t.Fatalf("a submission is answered %s: %s", res.Status, text)
+		got := s.call(t, user, submission)
+		if got.status != http.StatusOK {
+			t.Fatalf("a submission is answered %+v", got)
 		}
-		banned := strings.Contains(text, `"result":"banned"`)
-		if detail := res.Header.Get("X-Reject-Detail"); banned && (!strings.Contains(detail, "is banned until") || !strings.Contains(detail, "what your program sends is no block")) {
+		banned := strings.Contains(got.text, `"result":"banned"`)
+		if detail := got.header.Get("X-Reject-Detail"); banned && (!strings.Contains(detail, "is banned until") || !strings.Contains(detail, "what your program sends is no block")) {
 			t.Errorf("X-Reject-Detail says %q", detail)
 		}
 		return banned
@@ -56,11 +63,10 @@ func (s *stage) banned(t *testing.T) {
 	if sent <= 100 {
 		t.Errorf("the ban came after %d submissions", sent)
 	}
-	res, text := s.call(t, user, template)
-	if res.StatusCode != http.StatusForbidden || res.Header.Get("Retry-After") == "" || !strings.Contains(text, "is banned until") {
-		t.Errorf("who is banned is answered %s, %v: %s", res.Status, res.Header, text)
+	if got := s.call(t, user, template); got.status != http.StatusForbidden || got.header.Get("Retry-After") == "" || !strings.Contains(got.text, "is banned until") {
+		t.Errorf("who is banned is answered %+v", got)
 	}
-	if res, text := s.call(t, s.values["ADDRESS"]+".rig1", template); res.StatusCode != http.StatusOK {
-		t.Errorf("another account at the same address is answered %s: %s", res.Status, text)
+	if got := s.call(t, s.values["ADDRESS"]+".rig1", template); got.status != http.StatusOK {
+		t.Errorf("another account at the same address is answered %+v", got)
 	}
 }
