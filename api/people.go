@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,6 @@ func (s *Server) people(r chi.Router) (func(chi.Router), error) {
 		return nil, err
 	}
 	allowed := s.allowed(routes)
-	around := chi.Middlewares{s.metrics.timed(routes), inPages(p.Pages)}
 	// By address outside of what reads tokens, so that nobody tries tokens out faster than that; by token inside.
 	byAddress, err := s.quota("address", guard.ByAddress)
 	if err != nil {
@@ -82,10 +82,11 @@ func (s *Server) people(r chi.Router) (func(chi.Router), error) {
 	if err != nil {
 		return nil, err
 	}
-	around = append(around, byAddress...)
-	around = append(around, p.Bans.Shut(nil), s.authenticate)
-	around = append(around, byToken...)
-	around = append(around, p.Bans.Shut(accountOf))
+	around := slices.Concat(
+		chi.Middlewares{s.metrics.timed(routes), inPages(p.Pages)}, byAddress,
+		chi.Middlewares{p.Bans.Shut(nil), s.authenticate}, byToken,
+		chi.Middlewares{p.Bans.Shut(accountOf)},
+	)
 	// Before routing: the preflights of browsers match no route.
 	r.Use(forPeople(headers), forPeople(guard.CORS(openPaths())))
 	return func(r chi.Router) {

@@ -131,7 +131,7 @@ func (v *Views) ListAccounts(ctx context.Context, request oas.ListAccountsReques
 	}
 	from := 0
 	if given {
-		found := false
+		var found bool
 		if from, found = slices.BinarySearchFunc(r.list, place.last, compareRank); found {
 			from++
 		}

@@ -86,7 +86,7 @@ func openBooks(ctx context.Context, cfg Ledger, chain *chaincfg.Params, log *slo
 func (b *books) open(ctx context.Context) error {
 	var err error
 	if b.cfg.Redis.URL == "" {
-		if b.embedded, err = redisstore.StartEmbedded(); err != nil {
+		if b.embedded, err = redisstore.StartEmbedded(); err != nil { //nolint:contextcheck // it lives until it is closed
 			return err
 		}
 		b.cfg.Redis.URL, b.cfg.Ephemeral = b.embedded.URL(), true

@@ -28,7 +28,7 @@ func asTwo[S any](o *opener, store func(*redisstore.Ledger) (S, error)) func(tes
 // doorContracts are those of the stores of what the door keeps.
 func doorContracts(t *testing.T, o *opener) {
 	t.Helper()
-	for name, contract := range map[string]func(*testing.T){ //nolint:thelper // they are subtests
+	for name, contract := range map[string]func(*testing.T){
 		"challenges": func(t *testing.T) {
 			t.Helper()
 			storetest.ChallengesContract(t, asTwo(o, func(l *redisstore.Ledger) (storetest.Challenges, error) {
