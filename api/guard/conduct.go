@@ -130,20 +130,18 @@ func (c *Conduct) Run(ctx context.Context) error {
 }
 
 // Hear takes in the verdict on a submission. The context names the client; a submission whose
-// client is not known counts for nothing, nor does one from this machine, nor a block, whatever became of it.
+// client is not known counts for nothing, nor does a block, whatever became of it.
 func (c *Conduct) Hear(ctx context.Context, s gbt.Submission, v gbt.Verdict) {
 	client := ClientOf(ctx)
 	network := Network(client)
 	if !network.IsValid() || v.Err != nil || v.Block {
 		return
 	}
-	if plain(client).IsLoopback() {
-		return // this machine: the operator, or a proxy that nobody has told of, behind which are all
-	}
 	now := c.cfg.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.cfg.Proxies.trusts(plain(client)) {
+	// Behind this machine's address there may be a proxy that nobody has told of, and behind that are all.
+	if !c.cfg.Proxies.trusts(plain(client)) && !plain(client).IsLoopback() {
 		c.count(place{network: network}, v.Reason, now, c.cfg.AddressMinimum)
 	}
 	if s.Account.Address != "" {
