@@ -105,10 +105,10 @@ func TestCacheLate(t *testing.T) {
 		var value, seconds atomic.Int64
 		seconds.Store(1)
 		c := newCache[int64](3, fresh, tolerable, time.Now)
-		load := func(context.Context) (int64, error) { //nolint:unparam // it is what a cache loads with
+		load := func(ctx context.Context) (int64, error) {
 			v := value.Load()
 			time.Sleep(time.Duration(seconds.Load()) * time.Second)
-			return v, nil
+			return v, ctx.Err()
 		}
 		get := func(what string, want int64, wait time.Duration) {
 			t.Helper()
