@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -53,7 +54,7 @@ func (o *operations) AdminBan(ctx context.Context, in adminoas.AdminBanRequestOb
 		return nil, err
 	}
 	if err := o.cfg.Bans.Ban(ctx, ban); err != nil {
-		return nil, refuse(http.StatusServiceUnavailable, err.Error())
+		return nil, notBanned(err)
 	}
 	return adminoas.AdminBan200JSONResponse(o.bans()), nil
 }
@@ -66,11 +67,19 @@ func (o *operations) AdminLiftBan(ctx context.Context, in adminoas.AdminLiftBanR
 	}
 	switch lifted, err := o.cfg.Bans.Lift(ctx, subject); {
 	case err != nil:
-		return nil, refuse(http.StatusServiceUnavailable, err.Error())
+		return nil, notBanned(err)
 	case !lifted:
 		return nil, refuse(http.StatusNotFound, string(subject)+" is not banned: see GET /admin/v1/bans for who is")
 	}
 	return adminoas.AdminLiftBan200JSONResponse(o.bans()), nil
+}
+
+// notBanned says why bans could not be changed: the subject is none, or the store is away.
+func notBanned(err error) error {
+	if errors.Is(err, shares.ErrMalformed) {
+		return err
+	}
+	return refuse(http.StatusServiceUnavailable, err.Error())
 }
 
 // bans returns those in force.

@@ -39,11 +39,12 @@ func (c *Claims) Scopes() []Scope { return slices.Clone(c.scopes) }
 func (c *Claims) Has(s Scope) bool { return c.Require(s) == nil }
 
 // Require returns why the token is not good for a scope now, as an *Error; nil if it is. The error matches
-// ErrScope if the token does not have the scope, and ErrUnavailable if it has, but may have been revoked: that
+// ErrScope if the token does not have the scope, or it is Admin and the token is of an account, and ErrUnavailable if it has, but may have been revoked: that
 // cannot be told now, and the scope is one for which it has to be.
 func (c *Claims) Require(s Scope) error {
 	switch {
-	case !s.Known() || !slices.Contains(c.scopes, s):
+	// An account is no operator, whatever somebody else's keys say.
+	case !s.Known() || !slices.Contains(c.scopes, s) || s == Admin && c.Account != "":
 		return &Error{Kind: ErrScope, Scope: s}
 	case c.open && !s.harmless():
 		return &Error{Kind: ErrUnavailable, Scope: s}

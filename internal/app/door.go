@@ -296,14 +296,18 @@ func (a *App) currentTemplate(ctx context.Context) (*oas.Template, error) {
 	return a.door.Template(ctx)
 }
 
-// readiness implements web.Config.Ready.
+// readiness implements web.Config.Ready. What exactly is wrong is for /readyz and the operators' door: it may name what
+// is inside.
 func (a *App) readiness(ctx context.Context) []web.Check {
 	checks := a.ready(ctx)
 	out := make([]web.Check, len(checks))
 	for i, c := range checks {
-		out[i] = web.Check{Name: c.Name, OK: c.Err == nil, Note: c.Note}
-		if c.Err != nil {
-			out[i].Error = c.Err.Error()
+		out[i] = web.Check{Name: c.Name, OK: c.Err == nil}
+		switch {
+		case c.Err != nil:
+			out[i].Error = "it does not work: /readyz and the log say why"
+		case c.Note != "":
+			out[i].Note = "it works, with something to look at: /readyz says what"
 		}
 	}
 	return out

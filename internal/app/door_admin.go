@@ -9,16 +9,22 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/btcsuite/btcd/chaincfg/v2"
 
 	"github.com/gbtpool/gbtpool"
 	"github.com/gbtpool/gbtpool/api/admin"
+	"github.com/gbtpool/gbtpool/api/guard"
 	"github.com/gbtpool/gbtpool/api/oas"
 	"github.com/gbtpool/gbtpool/api/oas/adminoas"
 	"github.com/gbtpool/gbtpool/api/token"
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/internal/node"
 	"github.com/gbtpool/gbtpool/internal/redisstore"
 	"github.com/gbtpool/gbtpool/payouts"
+	"github.com/gbtpool/gbtpool/shares"
 )
 
 // openAdmin builds the operators' server; nil without a listener.
@@ -31,7 +37,7 @@ func (a *App) openAdmin(d *door, listener net.Listener) (*admin.Server, error) {
 		return nil, err
 	}
 	cfg := admin.Config{
-		Verifier: operators{d.verifier}, Acts: acts, Nodes: adminNodes{a}, Bans: d.bans, Proxies: d.proxies, Contract: gbtpool.Contract(),
+		Verifier: operators{d.verifier}, Acts: acts, Nodes: adminNodes{a}, Bans: adminBans{d.bans, a.cfg.Chain}, Proxies: d.proxies, Contract: gbtpool.Contract(),
 		Listener: listener, Now: time.Now, Log: a.cfg.Log.With("part", "admin"),
 	}
 	if a.cashier != nil {
@@ -91,6 +97,43 @@ func (a adminNodes) Order(_ context.Context, name, order string) error {
 		return fmt.Errorf("%w: %w", admin.ErrNotFound, err)
 	}
 	return err
+}
+
+// adminBans takes bans of accounts in any spelling of their addresses.
+type adminBans struct {
+	*guard.Bans
+	chain *chaincfg.Params
+}
+
+// Ban implements admin.Bans.
+func (b adminBans) Ban(ctx context.Context, ban shares.Ban) error {
+	var err error
+	if ban.Subject, err = b.subject(ban.Subject); err != nil {
+		return err
+	}
+	return b.Bans.Ban(ctx, ban)
+}
+
+// Lift implements admin.Bans.
+func (b adminBans) Lift(ctx context.Context, subject shares.Subject) (bool, error) {
+	subject, err := b.subject(subject)
+	if err != nil {
+		return false, err
+	}
+	return b.Bans.Lift(ctx, subject)
+}
+
+// subject returns a subject with its account as the ledger has it.
+func (b adminBans) subject(s shares.Subject) (shares.Subject, error) {
+	name, _ := s.Parts()
+	if name == "" {
+		return s, nil
+	}
+	account, _, err := gbt.ParseUser(name, b.chain)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", shares.ErrMalformed, err)
+	}
+	return shares.Subject(account.Address + strings.TrimPrefix(string(s), name)), nil
 }
 
 // adminPayouts is what operators decide about payouts.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -119,7 +118,7 @@ func (a *App) nodeStatus() []rest.NodeStatus {
 
 func viewOf(st *node.Status) rest.NodeStatus {
 	n := rest.NodeStatus{
-		Name: st.Name, State: string(st.State), Reason: st.Reason, Version: st.Info.Version, Leading: st.Leading, Height: st.Height, Best: st.Best,
+		Name: st.Name, State: string(st.State), Reason: publicReason(st), Version: st.Info.Version, Leading: st.Leading, Height: st.Height, Best: st.Best,
 		TipSeen:    rest.TipSeen{LongPoll: st.TipSeen.LongPoll, ZMQ: st.TipSeen.ZMQ, Watchdog: st.TipSeen.Watchdog},
 		TemplateAt: st.TemplateAt, Ready: st.Ready, LastSeen: st.LastSeen,
 		Accepted: st.Blocks.Accepted, Refused: st.Blocks.Refused, Undelivered: st.Blocks.Undelivered, Pending: st.Blocks.Pending,
@@ -155,10 +154,29 @@ func (a *App) notices(ctx context.Context) []rest.Notice {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
+	// Why exactly is for the operator: it may name what is inside.
 	if trouble, err := a.cashier.trouble(ctx); err == nil && trouble != "" {
-		out = append(out, rest.Notice{Level: rest.Warning, Text: strings.ToUpper(trouble[:1]) + trouble[1:]})
+		out = append(out, rest.Notice{Level: rest.Warning, Text: "Payouts wait for something, which the operator is told of. What is owed stays owed."})
 	}
 	return out
+}
+
+// publicReason says why a node is no better, without what its address or its own words give away.
+func publicReason(st *node.Status) string {
+	switch st.State {
+	case node.Down:
+		return "it does not answer"
+	case node.NoTemplate:
+		return "it answers but gives no templates"
+	case node.Syncing:
+		return "it is still loading the chain"
+	case node.Alone:
+		return "it has no peers"
+	case node.WrongChain:
+		return "it is on another chain"
+	case node.OK, node.Lagging, node.Starting:
+	}
+	return st.Reason
 }
 
 // members lets in only who has mined here: where figures are private, anybody's key opens nothing.

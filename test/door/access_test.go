@@ -49,6 +49,7 @@ func TestAccess(t *testing.T) {
 	grant := func(scopes ...token.Scope) token.Grant {
 		return token.Grant{Account: b.address, Scopes: scopes, TTL: hour}
 	}
+	operators := token.Grant{Scopes: []token.Scope{token.Admin}, TTL: hour}
 	every := []token.Scope{token.Admin, token.ReadStats, token.WriteAccount, token.Mine}
 	expired := grant(every...)
 	expired.TTL = -hour
@@ -100,7 +101,14 @@ func TestAccess(t *testing.T) {
 		if open && (got == http.StatusUnauthorized || got == http.StatusForbidden) || !open && got != http.StatusForbidden {
 			t.Errorf("%s with a token of other scopes: %d, want it open: %t", op.OperationID, got, open)
 		}
-		if got := status(b.sign(t, "gbtpool", "gbtpool", grant(scope))); got == http.StatusUnauthorized || got == http.StatusForbidden && !mayFail(&op) {
+		right := grant(scope)
+		if op.admin() {
+			if got := status(b.sign(t, "gbtpool", "gbtpool", right)); got != http.StatusForbidden {
+				t.Errorf("%s with an account's token: %d", op.OperationID, got)
+			}
+			right = operators
+		}
+		if got := status(b.sign(t, "gbtpool", "gbtpool", right)); got == http.StatusUnauthorized || got == http.StatusForbidden && !mayFail(&op) {
 			t.Errorf("%s with the right token: %d", op.OperationID, got)
 		}
 	}

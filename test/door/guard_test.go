@@ -150,7 +150,7 @@ func TestBans(t *testing.T) {
 		a := p.call(t, rpc, "192.0.2.9")
 		return a.StatusCode == http.StatusForbidden && strings.Contains(a.body, "submissions")
 	})
-	order = `{"subject":"` + p.address + `","reason":"its owner knows","seconds":600}`
+	order = `{"subject":"` + strings.ToUpper(p.address) + `","reason":"its owner knows","seconds":600}`
 	if a := p.send(t, http.MethodPost, p.AdminURL()+"/admin/v1/bans", admin, order); a.StatusCode != http.StatusOK {
 		t.Fatalf("ban of an account: %d %s", a.StatusCode, a.body)
 	}
@@ -165,6 +165,9 @@ func TestBans(t *testing.T) {
 	}
 	if a := p.call(t, rpc, "203.0.113.7"); a.StatusCode != http.StatusOK {
 		t.Errorf("after the ban: %d %s", a.StatusCode, a.body)
+	}
+	if a := p.send(t, http.MethodPost, p.AdminURL()+"/admin/v1/bans", admin, `{"subject":"nobody","reason":"x","seconds":60}`); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("a ban of what is no address: %d %s", a.StatusCode, a.body)
 	}
 	a = p.send(t, http.MethodGet, p.AdminURL()+"/admin/v1/audit", admin, "")
 	if !strings.Contains(a.body, "203.0.113.0/24") || !strings.Contains(a.body, "done") {
