@@ -31,7 +31,10 @@ func TestRevoked(t *testing.T) {
 // TestNobodyCanTell holds what each scope is worth while it cannot be told whether its token was revoked.
 func TestNobodyCanTell(t *testing.T) {
 	p := newPool(t, EdDSA)
-	raw, _ := p.sign(t, Scopes()...)
+	raw, _, err := p.signer.Sign(Grant{Scopes: Scopes(), TTL: time.Hour}) // an operator's
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name string
 		away bool
@@ -59,6 +62,13 @@ func TestNobodyCanTell(t *testing.T) {
 	few, _ := p.sign(t, ReadStats)
 	if err := p.verifies(t, "few", few, nil).Require(Admin); !errors.Is(err, ErrScope) {
 		t.Errorf("admin: %v", err)
+	}
+	// Nor is an account an operator, whatever its token says.
+	p.revoked.fail(false)
+	p.clock.forward(goodFor)
+	own, _ := p.sign(t, Scopes()...)
+	if err := p.verifies(t, "own", own, nil).Require(Admin); !errors.Is(err, ErrScope) {
+		t.Errorf("admin of an account: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,6 +103,9 @@ type tokenCreateCmd struct {
 // Run implements the command. What is to be known beside the token goes to standard error.
 func (c *tokenCreateCmd) Run(_ context.Context, out *screen, errs errScreen) error {
 	grant := token.Grant{Scopes: c.Scope, TTL: c.TTL, Name: c.Name}
+	if c.Account != "" && slices.Contains(c.Scope, token.Admin) {
+		return errors.New("--scope: admin is an operator's: leave out --account, or admin")
+	}
 	if c.Account != "" {
 		chain, err := config.ChainParams(c.Chain)
 		if err != nil {

@@ -152,7 +152,8 @@ func TestTokenRefused(t *testing.T) {
 	}
 	for name, args := range map[string][]string{
 		"no scope": {"create"}, "unknown scope": {"create", "--scope", "all"}, "other chain": {"create", "--scope", "mine", "--account", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"},
-		"for ever": {"create", "--scope", "mine", "--ttl", "100000h"}, "bad setting": {"create", "--scope", "mine", "--token-leeway", "-1s"},
+		"admin of an account": {"create", "--scope", "admin", "--account", "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "--chain", "regtest"},
+		"for ever":            {"create", "--scope", "mine", "--ttl", "100000h"}, "bad setting": {"create", "--scope", "mine", "--token-leeway", "-1s"},
 		"revoke of another's": {"revoke", raw + "A"}, "revoke of nothing": {"revoke", ""}, "missing file": {"keys", "--token-keys-file", filepath.Join(k.dir, "else")},
 	} {
 		if out, _, err := k.run("", args...); err == nil || errors.Is(err, errSilent) {
