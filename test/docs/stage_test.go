@@ -101,8 +101,8 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// get reads an answer of the demo, in JSON.
-func (s *stage) get(t *testing.T, path string, into any) {
+// get reads an answer of the demo, in JSON; false if there is none now.
+func (s *stage) get(t *testing.T, path string, into any) bool {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.addr+path, http.NoBody)
 	if err != nil {
@@ -117,12 +117,16 @@ func (s *stage) get(t *testing.T, path string, into any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if res.StatusCode == http.StatusServiceUnavailable {
+		return false
+	}
 	if res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s %s", path, res.Status, body)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		t.Fatalf("%s: %v: %s", path, err, body)
 	}
+	return true
 }
 
 // process is a program that was started, with all that it starts itself.
