@@ -213,7 +213,7 @@ func (s *Server) routes() (http.Handler, error) {
 	if s.cfg.Metrics == nil && (s.cfg.People == nil || !s.cfg.People.Private) {
 		r.Method(http.MethodGet, pathMetrics, s.figures())
 	}
-	r.MethodNotAllowed(s.methodNotAllowed)
+	r.MethodNotAllowed(s.methodNotAllowed(r))
 	if s.cfg.People == nil {
 		r.Get(pathCurrentTemplate, s.serveCurrentTemplate)
 		r.Head(pathCurrentTemplate, s.serveCurrentTemplate)
@@ -229,20 +229,29 @@ func (s *Server) figures() http.Handler {
 	})
 }
 
-// methodNotAllowed answers what is served by other methods than it was asked for.
-func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/" {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "JSONRPC server handles only POST requests", http.StatusMethodNotAllowed)
-		return
+// methodNotAllowed returns what answers requests for what is served by other methods.
+func (s *Server) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var served []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+			if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
+				served = append(served, method)
+			}
+		}
+		w.Header().Set("Allow", strings.Join(served, ", "))
+		only := "only " + strings.Join(served, " and ") + " are served here"
+		if len(served) == 1 {
+			only = "only " + served[0] + " is served here"
+		}
+		switch {
+		case r.URL.Path == "/":
+			http.Error(w, "JSONRPC server handles only POST requests", http.StatusMethodNotAllowed)
+		case r.URL.Path == pathCurrentTemplate, s.cfg.People != nil && strings.HasPrefix(r.URL.Path, "/api/"):
+			writeProblem(w, http.StatusMethodNotAllowed, only)
+		default:
+			http.Error(w, only, http.StatusMethodNotAllowed)
+		}
 	}
-	if r.URL.Path == pathCurrentTemplate || s.cfg.People != nil && strings.HasPrefix(r.URL.Path, "/api/") {
-		w.Header().Set("Allow", http.MethodGet+", "+http.MethodHead)
-		writeProblem(w, http.StatusMethodNotAllowed, "only GET and HEAD are served here")
-		return
-	}
-	w.Header().Set("Allow", http.MethodGet)
-	http.Error(w, "only GET is served here", http.StatusMethodNotAllowed)
 }
 
 // bounded gives every request's body and reply the times that they may take if nobody says

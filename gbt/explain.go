@@ -117,6 +117,8 @@ func explanation(reason Reason) string {
 		return "the header's time is before the template's mintime"
 	case UnknownUser:
 		return "the user name is not known: use a payout address"
+	case Banned:
+		return "the pool takes nothing from here for a time, and says why"
 	case UnknownWork:
 		return "the pool did not issue this work to this user for this block, or does not know its transactions any more"
 	default:

@@ -29,6 +29,10 @@ const (
 	UnknownWork    Reason = "unknown-work"
 )
 
+// Banned refuses what a miner sends who is shut out for a time. BIP 22 has no word for it, and leaves room for others
+// than its own ("Appendix: Example Rejection Reasons").
+const Banned Reason = "banned"
+
 // inconclusive begins what Bitcoin Core says of a block or a proposal that it did not check in
 // full, because its best block is another.
 const inconclusive Reason = "inconclusive"

@@ -283,12 +283,12 @@ func TestSubmissions(t *testing.T) {
 	}{
 		{"not banned", "bob", none, gbt.Verdict{}, 1, "", nil},
 		{"not banned, refused", "bob", none, refused(gbt.HighHash), 1, gbt.HighHash, nil},
-		{"banned", "alice", none, gbt.Verdict{}, 0, Banned, nil},
-		{"banned, no header", "alice", "00", gbt.Verdict{}, 0, Banned, nil},
-		{"banned, no hexadecimal", "alice", strings.Repeat("x", 200), gbt.Verdict{}, 0, Banned, nil},
+		{"banned", "alice", none, gbt.Verdict{}, 0, gbt.Banned, nil},
+		{"banned, no header", "alice", "00", gbt.Verdict{}, 0, gbt.Banned, nil},
+		{"banned, no hexadecimal", "alice", strings.Repeat("x", 200), gbt.Verdict{}, 0, gbt.Banned, nil},
 		{"a block", "alice", block, gbt.Verdict{Block: true}, 1, "", nil},
 		{"a block of too little worth", "alice", block + "00", gbt.Verdict{Block: true, Reason: gbt.BadCbPrefix}, 1, gbt.BadCbPrefix, nil},
-		{"claims to be one", "alice", block, gbt.Verdict{Reason: gbt.BadDiffbits, Hash: hash}, 1, Banned, nil},
+		{"claims to be one", "alice", block, gbt.Verdict{Reason: gbt.BadDiffbits, Hash: hash}, 1, gbt.Banned, nil},
 		{"has to be sent again", "alice", block, retry, 1, "", gbt.ErrUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -304,7 +304,7 @@ func TestSubmissions(t *testing.T) {
 				if v.Reason != tt.want || !errors.Is(v.Err, tt.err) || n.asked != tt.asked {
 					c.t.Errorf("asked %d times: %+v", n.asked, v)
 				}
-				if v.Reason == Banned && !strings.Contains(v.Detail, "because") {
+				if v.Reason == gbt.Banned && !strings.Contains(v.Detail, "because") {
 					c.t.Errorf("detail %q", v.Detail)
 				}
 			})
@@ -357,7 +357,7 @@ func TestSubmissionsWithoutConduct(t *testing.T) {
 			c.t.Fatal(err)
 		}
 		ctx := WithClient(c.t.Context(), netip.MustParseAddr("192.0.2.1"))
-		for account, want := range map[string]gbt.Reason{"alice": Banned, "bob": ""} {
+		for account, want := range map[string]gbt.Reason{"alice": gbt.Banned, "bob": ""} {
 			if v := s.Submit(ctx, gbt.Submission{Account: gbt.Account{Address: account}}); v.Reason != want {
 				c.t.Errorf("%s: %+v", account, v)
 			}

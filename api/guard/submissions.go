@@ -11,10 +11,6 @@ import (
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
-// Banned is the reason that a banned miner's submissions are refused for. BIP 22 has none for it, and
-// leaves room for others than its own ("Appendix: Example Rejection Reasons").
-const Banned gbt.Reason = "banned"
-
 // Intake takes submissions.
 type Intake interface {
 	Submit(ctx context.Context, s gbt.Submission) gbt.Verdict
@@ -47,14 +43,14 @@ func NewSubmissions(cfg SubmissionsConfig) (*Submissions, error) {
 func (i *Submissions) Submit(ctx context.Context, s gbt.Submission) gbt.Verdict {
 	ban, banned := i.cfg.Bans.Banned(ClientOf(ctx), s.Account.Address)
 	if banned && !MayBeBlock(s.Data) {
-		return gbt.Verdict{Reason: Banned, Detail: banText(&ban)}
+		return gbt.Verdict{Reason: gbt.Banned, Detail: banText(&ban)}
 	}
 	v := i.cfg.Next.Submit(ctx, s)
 	if i.cfg.Conduct != nil {
 		i.cfg.Conduct.Hear(ctx, s, v)
 	}
 	if banned && !v.Block && v.Reason != "" { // and not what has to be sent again, which may still be a block
-		v = gbt.Verdict{Reason: Banned, Detail: banText(&ban), Hash: v.Hash}
+		v = gbt.Verdict{Reason: gbt.Banned, Detail: banText(&ban), Hash: v.Hash}
 	}
 	return v
 }

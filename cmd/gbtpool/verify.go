@@ -195,7 +195,7 @@ func showFindings(out *screen, p *payouts.BlockProof) {
 		}
 		out.printf("%s counted      weight %d of %d = %.6f %%", tick, weight, p.Root.Weight, part)
 		finder := ""
-		if payouts.Key(p.Account) == p.Finder && !p.Terms.PerShare() {
+		if payouts.Key(p.Account) == p.Finder && p.Terms.Bonus > 0 {
 			finder = ", with what the finder gets"
 		}
 		out.printf("%s credited     %d sat = %s: its part to the satoshi%s", tick, p.Proof.Credit, bitcoin(p.Proof.Credit), finder)

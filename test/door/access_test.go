@@ -146,6 +146,19 @@ func TestOwners(t *testing.T) {
 	}
 }
 
+// TestMethods says what a path is served by.
+func TestMethods(t *testing.T) {
+	p := start(t, nil)
+	for path, allow := range map[string]string{
+		"/api/v1/login": "POST", "/api/v1/pool": "GET, HEAD", "/api/v1/accounts/" + p.address + "/settings": "GET, HEAD, PUT", "/healthz": "GET",
+	} {
+		a := p.send(t, http.MethodDelete, p.URL()+path, "", "")
+		if a.StatusCode != http.StatusMethodNotAllowed || a.Header.Get("Allow") != allow || !strings.Contains(a.body, "served here") {
+			t.Errorf("%s: %d %q %s", path, a.StatusCode, a.Header.Get("Allow"), a.body)
+		}
+	}
+}
+
 // TestPrivate closes all but the contract and the way in where figures are private.
 func TestPrivate(t *testing.T) {
 	p := start(t, func(c *app.Config) { c.Door.Private = true })
