@@ -277,7 +277,7 @@ func TestCoinbasePaymentsOnDevnet(t *testing.T) {
 		return err == nil && len(template.Outputs()) > 1
 	})
 	// What miners find at first may be too late for the chain, and later blocks create less than is owed.
-	for tries := 0; tries < 10; tries++ {
+	for range 10 {
 		if one, _ := p.paid(t, miner); one >= owed {
 			break
 		}
