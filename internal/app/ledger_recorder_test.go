@@ -265,9 +265,7 @@ func (r *recorder) away(why ...string) {
 	logged := func(text string) bool {
 		return r.journal.has(slog.LevelError, text) || r.journal.has(slog.LevelWarn, text)
 	}
-	if !slices.ContainsFunc(why, logged) {
-		r.t.Errorf("the log does not say %q", why)
-	}
+	r.until(fmt.Sprintf("%q in the log", why), func() bool { return slices.ContainsFunc(why, logged) }) // a moment later
 }
 
 // until waits for something to be so.
