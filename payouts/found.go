@@ -139,7 +139,10 @@ func (s *Settler) follow(ctx context.Context, tip Place, o *own) error {
 	case o.state.Stage == BlockFound && (off && o.standing.Depth >= s.cfg.Maturity || !o.standing.Known && tip.Height-o.Height >= unknownDepth):
 		return s.turn(ctx, o, BlockVoid)
 	case o.state.Stage == BlockVoid && o.standing.Best:
-		return s.turn(ctx, o, BlockFound)
+		if err := s.turn(ctx, o, BlockFound); err != nil {
+			return err
+		}
+		return s.follow(ctx, tip, o) // it may be deep enough already
 	case o.state.Stage == BlockCredited && off:
 		return s.lose(ctx, tip, o)
 	case o.state.Stage == BlockLost && deep:

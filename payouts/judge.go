@@ -87,36 +87,55 @@ func (s judge) judgeStep(r *Record) error {
 	return nil
 }
 
-// judgeBlock follows what is taken from Rewards, block by block.
-func (s judge) judgeBlock(r *Record, legs map[Account]int64) error {
+// turn is what a record makes of a block: what was known of it before, and what is from then on.
+type turn struct {
+	name       string
+	last, next BlockState
+}
+
+// turns returns what a record makes of blocks, in its order.
+func (s judge) turns(r *Record) ([]turn, error) {
+	var out []turn
 	for _, f := range r.Sets {
 		if f.Table != TableBlocks {
 			continue
 		}
-		next, err := unmarshal[BlockState](f)
-		if err != nil {
-			return fault(r, "%s", err)
+		t := turn{name: f.Field}
+		var err error
+		if t.next, err = unmarshal[BlockState](f); err == nil {
+			t.last, err = s.block(f.Field)
 		}
-		last, err := s.block(f.Field)
 		if err != nil {
-			return fault(r, "%s", err)
+			return nil, fault(r, "%s", err)
 		}
-		if next.Stage == BlockVoid { // a block whose round is divided with this one's
-			if err := judgeTree(r, legs, &last, &next); err != nil {
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// judgeBlock follows what is taken from Rewards, block by block.
+func (s judge) judgeBlock(r *Record, legs map[Account]int64) error {
+	turns, err := s.turns(r)
+	if err != nil {
+		return err
+	}
+	for _, t := range turns {
+		if t.next.Stage == BlockVoid { // a block whose round is divided with this one's
+			if err := judgeTree(r, legs, &t.last, &t.next); err != nil {
 				return err
 			}
 			continue
 		}
-		if !mayFollow(last.Stage, next.Stage, r.Kind) {
-			return fault(r, "block %s is %s and cannot be %s then", f.Field, last.Stage, next.Stage)
+		if !mayFollow(t.last.Stage, t.next.Stage, r.Kind) {
+			return fault(r, "block %s is %s and cannot be %s then", t.name, t.last.Stage, t.next.Stage)
 		}
 		if err := s.judgeFreed(r, 0); err != nil {
 			return err
 		}
-		if got := last.rewarded() - legs[Rewards]; got != next.rewarded() {
-			return fault(r, "block %s paid %d sat, and %d sat are credited for it", f.Field, next.rewarded(), got)
+		if got := t.last.rewarded() - legs[Rewards]; got != t.next.rewarded() {
+			return fault(r, "block %s paid %d sat, and %d sat are credited for it", t.name, t.next.rewarded(), got)
 		}
-		return judgeTree(r, legs, &last, &next)
+		return judgeTree(r, legs, &t.last, &t.next)
 	}
 	return fault(r, "it names no block")
 }
@@ -132,22 +151,15 @@ func (s judge) block(name string) (BlockState, error) {
 
 // judgeTurn checks that only what was never credited is found or void.
 func (s judge) judgeTurn(r *Record) error {
-	for _, f := range r.Sets {
-		if f.Table != TableBlocks {
-			continue
+	turns, err := s.turns(r)
+	if err != nil {
+		return err
+	}
+	for _, t := range turns {
+		if t.last.Stage != "" && t.last.Stage != BlockFound && t.last.Stage != BlockVoid {
+			return fault(r, "block %s is %s", t.name, t.last.Stage)
 		}
-		last, err := s.block(f.Field)
-		if err != nil {
-			return fault(r, "%s", err)
-		}
-		if last.Stage != "" && last.Stage != BlockFound && last.Stage != BlockVoid {
-			return fault(r, "block %s is %s", f.Field, last.Stage)
-		}
-		next, err := unmarshal[BlockState](f)
-		if err != nil {
-			return fault(r, "%s", err)
-		}
-		if err := judgeTree(r, nil, &last, &next); err != nil {
+		if err := judgeTree(r, nil, &t.last, &t.next); err != nil {
 			return err
 		}
 	}
@@ -173,19 +185,12 @@ func (s judge) judgeAccrue(r *Record, legs map[Account]int64) error {
 			return fault(r, "%s changes by %d sat: shares are paid from the reserve", account, amount)
 		}
 	}
-	for _, f := range r.Sets {
-		if f.Table != TableBlocks {
-			continue
-		}
-		next, err := unmarshal[BlockState](f)
-		if err != nil {
-			return fault(r, "%s", err)
-		}
-		last, err := s.block(f.Field)
-		if err != nil {
-			return fault(r, "%s", err)
-		}
-		if err := judgeTree(r, legs, &last, &next); err != nil {
+	turns, err := s.turns(r)
+	if err != nil {
+		return err
+	}
+	for _, t := range turns {
+		if err := judgeTree(r, legs, &t.last, &t.next); err != nil {
 			return err
 		}
 	}

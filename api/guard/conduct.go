@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gbtpool/gbtpool/api/recent"
 	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/shares"
 )
@@ -62,7 +63,7 @@ type Conduct struct {
 	bans chan shares.Ban
 	mu   sync.Mutex
 	// records is held by mu.
-	records *recent[place, *record]
+	records *recent.Map[place, *record]
 }
 
 // NewConduct makes a Conduct. Call Run to have bans put in force.
@@ -71,7 +72,7 @@ func NewConduct(cfg ConductConfig) (*Conduct, error) {
 		return nil, fmt.Errorf("guard: Conduct: %w", err)
 	}
 	return &Conduct{
-		cfg: cfg, bans: make(chan shares.Ban, 64), records: newRecent[place, *record](cfg.Track),
+		cfg: cfg, bans: make(chan shares.Ban, 64), records: recent.New[place, *record](cfg.Track),
 	}, nil
 }
 
@@ -151,10 +152,10 @@ func (c *Conduct) Hear(ctx context.Context, s gbt.Submission, v gbt.Verdict) {
 
 // count adds to a record, and bans if that was enough.
 func (c *Conduct) count(at place, reason gbt.Reason, now time.Time, minimum int) {
-	r, ok := c.records.get(at)
+	r, ok := c.records.Get(at)
 	if !ok {
 		r = new(record)
-		c.records.put(at, r)
+		c.records.Put(at, r)
 	}
 	r.add(reason, now.UnixNano()/(int64(c.cfg.Window)/slots))
 	sum := r.sum()

@@ -213,7 +213,7 @@ func TestConductForgets(t *testing.T) {
 		for i := range 1000 {
 			c.hear(1, string(rune('a'+i)), "192.0.2.1", refused(gbt.Rejected))
 		}
-		if n := len(c.records.young) + len(c.records.old); n > 20 {
+		if n := c.records.Len(); n > 20 {
 			c.t.Errorf("%d records", n)
 		}
 	})

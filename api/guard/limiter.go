@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gbtpool/gbtpool/api/recent"
 )
 
 // Limiter lets count requests pass in each per for a key, and burst at once.
@@ -56,7 +58,7 @@ type Buckets struct {
 	now func() time.Time
 	mu  sync.Mutex
 	// full is when a key's bucket is full again, held by mu.
-	full *recent[string, time.Time]
+	full *recent.Map[string, time.Time]
 }
 
 // NewBuckets makes Buckets.
@@ -67,7 +69,7 @@ func NewBuckets(cfg BucketsConfig) (*Buckets, error) {
 	if cfg.Now == nil || cfg.Track < 0 {
 		return nil, errors.New("guard: Buckets: Now is required, and Track must not be negative")
 	}
-	return &Buckets{now: cfg.Now, full: newRecent[string, time.Time](cfg.Track)}, nil
+	return &Buckets{now: cfg.Now, full: recent.New[string, time.Time](cfg.Track)}, nil
 }
 
 // Allow implements Limiter. It fails only if the rate makes no sense.
@@ -86,7 +88,7 @@ func (b *Buckets) take(key string, rate Rate) (ok bool, retryAfter time.Duration
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
-	full, known := b.full.get(key)
+	full, known := b.full.Get(key)
 	if !known || full.Before(now) {
 		full = now
 	}
@@ -95,7 +97,7 @@ func (b *Buckets) take(key string, rate Rate) (ok bool, retryAfter time.Duration
 	if left < 0 {
 		return false, -left, 0
 	}
-	b.full.put(key, full)
+	b.full.Put(key, full)
 	return true, 0, int(left / interval)
 }
 

@@ -109,7 +109,7 @@ func TestBucketsForget(t *testing.T) {
 	for i := range 1000 {
 		ask(t, b, strconv.Itoa(i), Rate{1, time.Hour, 1})
 	}
-	if n := len(b.full.young) + len(b.full.old); n > 20 {
+	if n := b.full.Len(); n > 20 {
 		t.Errorf("%d keys are kept", n)
 	}
 	if ask(t, b, "999", Rate{1, time.Hour, 1}).OK {
