@@ -923,7 +923,7 @@ type Pool struct {
 	// Luck Expected work over done work of the last blocks; above 1 is good luck
 	Luck *Luck `json:"luck,omitempty"`
 
-	// MineURL Where miners connect
+	// MineURL Where miners connect; empty if the operator has not said, and it is where this is asked
 	MineURL string `json:"mine_url"`
 	Name    string `json:"name"`
 

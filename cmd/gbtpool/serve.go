@@ -38,10 +38,13 @@ func (c *serveCmd) Run(ctx context.Context, out *screen, errs errScreen) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w; set listen to a free address and port", err)
 	}
+	log := errs.logger(c.LogLevel)
 	open := listeners{mine: listener}
 	if c.AdminListen != "" {
 		if open.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", c.AdminListen); err != nil {
-			return errors.Join(fmt.Errorf("admin_listen: %w; set it to a free address and port, or to nothing", err), listener.Close())
+			// Another gateway on this host has it, perhaps: no reason not to mine.
+			open.admin = nil
+			log.LogAttrs(ctx, slog.LevelError, "operators are not served: set admin_listen to a free address and port, or to nothing", slog.Any("error", err))
 		}
 	}
 	if c.MetricsListen != "" {
@@ -49,7 +52,7 @@ func (c *serveCmd) Run(ctx context.Context, out *screen, errs errScreen) error {
 			return errors.Join(fmt.Errorf("metrics_listen: %w; set it to a free address and port, or to nothing", err), open.close())
 		}
 	}
-	gateway, err := buildGateway(ctx, &c.Pool, open, filepath.Join(c.DataDir, "declared"), errs.logger(c.LogLevel))
+	gateway, err := buildGateway(ctx, &c.Pool, open, filepath.Join(c.DataDir, "declared"), log)
 	if err != nil {
 		return errors.Join(err, open.close())
 	}

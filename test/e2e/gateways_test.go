@@ -173,6 +173,11 @@ func TestGateways(t *testing.T) {
 	a.Connect(b)
 	b.AwaitBestBlock(a.Generate(3)[2])
 	f := newFleet(t, a, b)
+	// Both want the same port for operators by default: one goes without, says so, and serves miners.
+	const without = "operators are not served: set admin_listen"
+	if !strings.Contains(f.gateways[0].output()+f.gateways[1].output(), without) {
+		t.Error("nobody says that a port is taken")
+	}
 	first := f.agree(4)
 	b.AwaitBestBlock(a.Generate(1)[0])
 	if second := f.agree(5); first.LongPollID == second.LongPollID {
