@@ -283,6 +283,7 @@ func (c *client) read() {
 	defer close(c.events)
 	lines := bufio.NewReader(c.res.Body)
 	var m message
+	id := c.lastID() // it counts once its event is whole
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
@@ -298,16 +299,17 @@ func (c *client) read() {
 		value = strings.TrimPrefix(value, " ")
 		c.mu.Lock()
 		switch {
-		case line == "" && m.data != "":
-			m.id = c.last
-			c.events <- m
-			m = message{}
 		case line == "":
+			c.last = id
+			if m.data != "" {
+				m.id = id
+				c.events <- m
+			}
 			m = message{}
 		case field == "":
 			c.comments++
 		case field == "id":
-			c.last = value
+			id = value
 		case field == "event":
 			m.kind = value
 		case field == "data":
