@@ -41,19 +41,25 @@ func (c *cache[V]) get(ctx context.Context, key string, load func(ctx context.Co
 	if known && !due {
 		return v, nil
 	}
+	asked := c.now()
 	answer := c.read(ctx, key, load)
 	if known {
 		return v, nil
 	}
-	select {
-	case r := <-answer:
-		v, ok := r.Val.(V)
-		if r.Err != nil || !ok {
-			return v, r.Err
+	for {
+		select {
+		case r := <-answer:
+			e, ok := r.Val.(*cached[V])
+			switch {
+			case r.Err != nil || !ok:
+				return v, r.Err
+			case c.life == 0 || asked.Sub(e.at) < max(c.life, c.late):
+				return e.value, nil
+			}
+			answer = c.read(ctx, key, load) // that was one for others, begun long before
+		case <-ctx.Done():
+			return v, ctx.Err()
 		}
-		return v, nil
-	case <-ctx.Done():
-		return v, ctx.Err()
 	}
 }
 
@@ -73,12 +79,13 @@ func (c *cache[V]) read(ctx context.Context, key string, load func(ctx context.C
 		c.mu.Lock()
 		drops := c.drops
 		c.mu.Unlock()
-		at := c.now()
-		v, err := load(ctx)
-		if err == nil {
-			c.put(&cached[V]{key, v, at}, drops)
+		e := &cached[V]{key: key, at: c.now()}
+		var err error
+		if e.value, err = load(ctx); err != nil {
+			return nil, err
 		}
-		return v, err
+		c.put(e, drops)
+		return e, nil
 	})
 }
 

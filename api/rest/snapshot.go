@@ -44,19 +44,26 @@ func (s *snapshot[T]) get(ctx context.Context) (T, error) {
 	if last != nil && age < s.fresh {
 		return last.value, nil
 	}
+	asked := s.now()
 	answer := s.read(ctx)
 	if last != nil && age < s.tolerable {
 		return last.value, nil
 	}
 	var none T
-	select {
-	case r := <-answer:
-		if r.Err != nil {
-			return none, r.Err
+	for {
+		select {
+		case r := <-answer:
+			read, ok := r.Val.(*reading[T])
+			switch {
+			case r.Err != nil || !ok:
+				return none, r.Err
+			case asked.Sub(read.at) < s.tolerable:
+				return read.value, nil
+			}
+			answer = s.read(ctx) // that was one for others, begun long before
+		case <-ctx.Done():
+			return none, ctx.Err()
 		}
-		return s.last.Load().value, nil
-	case <-ctx.Done():
-		return none, ctx.Err()
 	}
 }
 
@@ -86,13 +93,13 @@ func (s *snapshot[T]) read(ctx context.Context) <-chan singleflight.Result {
 		// Who asked first may go away; the others want the answer all the same.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWait)
 		defer cancel()
-		at := s.now()
-		value, err := s.load(ctx)
-		if err != nil {
+		r := &reading[T]{at: s.now()}
+		var err error
+		if r.value, err = s.load(ctx); err != nil {
 			return nil, err
 		}
-		s.last.Store(&reading[T]{value, at})
-		return nil, nil //nolint:nilnil // the value is in last
+		s.last.Store(r)
+		return r, nil
 	})
 }
 

@@ -63,6 +63,36 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
+// TestReadLongAgo has one who asks find others reading what will be too old: it waits for what is read after that.
+func TestReadLongAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slow = 2 * tolerable
+		var clock, reads atomic.Int64
+		now := func() time.Time { return noon.Add(time.Duration(clock.Load())) }
+		load := func(context.Context) (int64, error) {
+			n := reads.Add(1)
+			time.Sleep(time.Second)
+			return n, nil
+		}
+		s, c := newSnapshot(now, load), newCache[int64](3, fresh, tolerable, now)
+		for what, step := range map[string]struct {
+			ahead func()
+			get   func() (int64, error)
+		}{
+			"snapshot": {func() { s.ahead(t.Context()) }, func() (int64, error) { return s.get(t.Context()) }},
+			"cache":    {func() { c.ahead(t.Context(), "x", load) }, func() (int64, error) { return c.get(t.Context(), "x", load) }},
+		} {
+			reads.Store(0)
+			step.ahead()
+			synctest.Wait()
+			clock.Add(int64(slow))
+			if got, err := step.get(); got != 2 || err != nil {
+				t.Errorf("%s: reading %d, %v; want the second", what, got, err)
+			}
+		}
+	})
+}
+
 // TestCache keeps what was used last, as long as it is good.
 func TestCache(t *testing.T) {
 	now := noon
