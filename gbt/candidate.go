@@ -2,6 +2,7 @@ package gbt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/bits"
@@ -27,6 +28,13 @@ type candidate struct {
 	branch []chainhash.Hash
 	// known is the transaction set that the merkle root commits to, if it is known here.
 	known *txSet
+	// token is what was opened last: issued says whether it is of issued work, and work what that is like.
+	token          token
+	opened, issued bool
+	work           terms
+	// rooted is the set that a merkle root was computed for last, and merkleRoot that one.
+	rooted     *txSet
+	merkleRoot chainhash.Hash
 }
 
 // parts says what of a block is in a submission (BIP 23, Submission Abbreviation).
@@ -48,15 +56,21 @@ func readHeader(data string) (*candidate, error) {
 	if len(data) < 2*wire.MaxBlockHeaderPayload {
 		return nil, fmt.Errorf("the block has %d bytes, fewer than a header", len(data)/2)
 	}
-	raw, err := hex.DecodeString(data[:2*wire.MaxBlockHeaderPayload])
-	if err != nil {
+	var raw [wire.MaxBlockHeaderPayload]byte
+	if _, err := hex.Decode(raw[:], []byte(data[:2*len(raw)])); err != nil {
 		return nil, fmt.Errorf("the header is not hexadecimal: %w", err)
 	}
-	c := &candidate{hash: doubleHash(raw)}
-	if err := c.header.Deserialize(bytes.NewReader(raw)); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+	return &candidate{hash: doubleHash(raw[:]), header: parseHeader(raw)}, nil
+}
+
+// parseHeader decodes a block header.
+func parseHeader(raw [wire.MaxBlockHeaderPayload]byte) wire.BlockHeader {
+	const previous, root, at, bits, nonce = 4, 36, 68, 72, 76
+	number := func(offset int) uint32 { return binary.LittleEndian.Uint32(raw[offset:]) }
+	return wire.BlockHeader{
+		Version: int32(number(0)), PrevBlock: chainhash.Hash(raw[previous:root]), MerkleRoot: chainhash.Hash(raw[root:at]),
+		Timestamp: time.Unix(int64(number(at)), 0), Bits: number(bits), Nonce: number(nonce),
 	}
-	return c, nil
 }
 
 // leavesOut reports whether a submission leaves out what the template has to tell: it is a header alone, or
@@ -78,11 +92,10 @@ func (c *candidate) readBody(data string, lookup func(chainhash.Hash) *Transacti
 	if err != nil {
 		return err
 	}
-	r := bytes.NewReader(raw)
-	if c.count, err = wire.ReadVarInt(r, 0); err != nil {
+	if raw, err = c.readCount(raw); err != nil {
 		return fmt.Errorf("transaction count: %w", err)
 	}
-	c.coinbase, c.rest, err = splitCoinbase(raw[len(raw)-r.Len():])
+	c.coinbase, c.rest, err = splitCoinbase(raw)
 	if err != nil || c.count < 2 {
 		return err
 	}
@@ -93,11 +106,23 @@ func (c *candidate) readBody(data string, lookup func(chainhash.Hash) *Transacti
 		c.sent = coinbaseOnly
 	case depth * chainhash.HashSize:
 		c.sent = branchOnly
+		c.branch = make([]chainhash.Hash, 0, depth)
 		for ; len(c.rest) > 0; c.rest = c.rest[chainhash.HashSize:] {
 			c.branch = append(c.branch, chainhash.Hash(c.rest[:chainhash.HashSize]))
 		}
 	}
 	return nil
+}
+
+// readCount reads the number of transactions and returns what follows.
+func (c *candidate) readCount(raw []byte) (rest []byte, err error) {
+	if len(raw) > 0 && raw[0] < 0xfd {
+		c.count = uint64(raw[0])
+		return raw[1:], nil
+	}
+	r := bytes.NewReader(raw)
+	c.count, err = wire.ReadVarInt(r, 0)
+	return raw[len(raw)-r.Len():], err
 }
 
 // decodeBody decodes hexadecimal in which transactions may be replaced by ':' and an id.
@@ -157,7 +182,15 @@ func find(id string, lookup func(chainhash.Hash) *Transaction) (*Transaction, er
 // commits reports whether the header's merkle root is that of set, however many transactions the
 // miner counts: the block is what the root says.
 func (c *candidate) commits(set *txSet) bool {
-	return MerkleRoot(c.coinbase.txid(), set.branch) == c.header.MerkleRoot
+	return c.root(set) == c.header.MerkleRoot
+}
+
+// root returns the merkle root of a block of set with the coinbase of c. It is remembered for the last set.
+func (c *candidate) root(set *txSet) chainhash.Hash {
+	if c.rooted != set {
+		c.rooted, c.merkleRoot = set, MerkleRoot(c.coinbase.txid(), set.branch)
+	}
+	return c.merkleRoot
 }
 
 // block returns the block as it goes to the nodes: with the known transactions that the merkle root
@@ -178,7 +211,7 @@ func (c *candidate) block() ([]byte, error) {
 // weight returns the weight units and the bytes of the block, given its transactions.
 func (c *candidate) weight(set *txSet) (weight, size int64) {
 	base := int64(wire.MaxBlockHeaderPayload + wire.VarIntSerializeSize(set.count()))
-	whole := int64(len(c.coinbase.whole()))
+	whole := int64(c.coinbase.wholeSize())
 	bare := int64(len(c.coinbase.bare))
 	return 4*base + 3*bare + whole + set.weight, base + whole + set.size
 }

@@ -2,11 +2,13 @@ package gbt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 
 	"github.com/btcsuite/btcd/blockchain"
-	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -88,8 +90,11 @@ func newSkeleton(height int32, tag string, outputs []Output, commitment []byte) 
 	if commitment != nil {
 		tx.AddTxOut(wire.NewTxOut(0, commitment))
 	}
-	s.raw, err = serializeTx(tx)
-	s.sigops = sigopCost(btcutil.NewTx(tx))
+	if s.raw, err = serializeTx(tx); err != nil {
+		return skeleton{}, err
+	}
+	whole, _, err := splitCoinbase(s.raw)
+	s.sigops = whole.sigops()
 	return s, err
 }
 
@@ -160,11 +165,6 @@ func (s *skeleton) measure(commitment []byte) reserve {
 	}
 }
 
-// sigopCost returns what a coinbase counts in BIP 141 sigop cost: it has no inputs to count.
-func sigopCost(coinbase *btcutil.Tx) int64 {
-	return int64(blockchain.CountSigOps(coinbase)) * blockchain.WitnessScaleFactor
-}
-
 // errCoinbase says that bytes do not begin with a coinbase transaction.
 var errCoinbase = errors.New("not a coinbase transaction")
 
@@ -178,7 +178,8 @@ type coinbaseTx struct {
 	sequence int
 	// witness is what came as the input's witness; nil if the transaction came without.
 	witness wire.TxWitness
-	tx      *btcutil.Tx
+	// id is the txid once it has been asked for.
+	id chainhash.Hash
 }
 
 // splitCoinbase decodes the transaction at the start of b and returns it with what follows.
@@ -186,6 +187,9 @@ func splitCoinbase(b []byte) (coinbaseTx, []byte, error) {
 	size, err := transactionSize(b)
 	if err != nil {
 		return coinbaseTx{}, nil, fmt.Errorf("%w: %w", errCoinbase, err)
+	}
+	if c, ok := plainCoinbase(b[:size:size]); ok {
+		return c, b[size:], nil
 	}
 	var msg wire.MsgTx
 	if err := msg.Deserialize(bytes.NewReader(b[:size])); err != nil {
@@ -200,22 +204,112 @@ func splitCoinbase(b []byte) (coinbaseTx, []byte, error) {
 	}
 	script := msg.TxIn[0].SignatureScript
 	return coinbaseTx{
-		bare: bare.Bytes(), scriptSig: script, witness: msg.TxIn[0].Witness, tx: btcutil.NewTx(&msg),
+		bare: bare.Bytes(), scriptSig: script, witness: msg.TxIn[0].Witness,
 		sequence: scriptSigOffset + wire.VarIntSerializeSize(uint64(len(script))) + len(script),
 	}, b[size:], nil
 }
 
+// plainCoinbase splits a coinbase of the usual form where it stands: one input, no witness, and no number that takes
+// more than a byte. b holds what transactionSize has measured. It returns false for any other, which is for the decoder.
+func plainCoinbase(b []byte) (coinbaseTx, bool) {
+	const long = 0xfd // and above are numbers of several bytes
+	if len(b) <= scriptSigOffset || b[4] != 1 || [scriptSigOffset - 5]byte(b[5:]) != nullOutpoint() || b[scriptSigOffset] >= long {
+		return coinbaseTx{}, false
+	}
+	script := b[scriptSigOffset+1:][:b[scriptSigOffset]]
+	c := coinbaseTx{bare: b, scriptSig: script, sequence: scriptSigOffset + 1 + len(script)}
+	outputs := b[c.sequence+4:]
+	if outputs[0] >= long {
+		return coinbaseTx{}, false
+	}
+	rest := outputs[1:]
+	for range outputs[0] {
+		size := rest[outputSize]
+		if size >= long {
+			return coinbaseTx{}, false
+		}
+		rest = rest[outputSize+1+int(size):]
+	}
+	return c, true
+}
+
+// nullOutpoint is what the input of a coinbase spends: nothing.
+func nullOutpoint() (b [chainhash.HashSize + 4]byte) {
+	copy(b[chainhash.HashSize:], "\xff\xff\xff\xff")
+	return b
+}
+
 // txid returns the transaction's id.
-func (c *coinbaseTx) txid() chainhash.Hash { return doubleHash(c.bare) }
+func (c *coinbaseTx) txid() chainhash.Hash {
+	if c.id == (chainhash.Hash{}) {
+		c.id = doubleHash(c.bare)
+	}
+	return c.id
+}
+
+// version, sequenceNumber and lockTime are those fields of the transaction.
+func (c *coinbaseTx) version() int32 { return int32(binary.LittleEndian.Uint32(c.bare)) }
+
+func (c *coinbaseTx) sequenceNumber() uint32 { return binary.LittleEndian.Uint32(c.bare[c.sequence:]) }
+
+func (c *coinbaseTx) lockTime() uint32 { return binary.LittleEndian.Uint32(c.bare[len(c.bare)-4:]) }
+
+// outputs yields the outputs in turn. Their scripts are parts of bare.
+func (c *coinbaseTx) outputs() iter.Seq[wire.TxOut] {
+	return func(yield func(wire.TxOut) bool) {
+		s := skipper{rest: c.bare[c.sequence+4:]}
+		for range s.number() {
+			value := int64(binary.LittleEndian.Uint64(s.rest))
+			s.skip(outputSize)
+			size := s.number()
+			script := s.rest[:size:size]
+			s.skip(size)
+			if !yield(wire.TxOut{Value: value, PkScript: script}) {
+				return
+			}
+		}
+	}
+}
+
+// msg returns the transaction, with its witness, for the caller to change.
+func (c *coinbaseTx) msg() *wire.MsgTx {
+	tx := wire.NewMsgTx(c.version())
+	tx.AddTxIn(&wire.TxIn{
+		PreviousOutPoint: *wire.NewOutPoint(&chainhash.Hash{}, wire.MaxPrevOutIndex),
+		SignatureScript:  slices.Clone(c.scriptSig), Witness: slices.Clone(c.witness), Sequence: c.sequenceNumber(),
+	})
+	for out := range c.outputs() {
+		tx.AddTxOut(wire.NewTxOut(out.Value, slices.Clone(out.PkScript)))
+	}
+	tx.LockTime = c.lockTime()
+	return tx
+}
+
+// sigops returns what the transaction counts in BIP 141 sigop cost: it has no inputs that spend.
+func (c *coinbaseTx) sigops() int64 {
+	n := txscript.GetSigOpCount(c.scriptSig)
+	for out := range c.outputs() {
+		n += txscript.GetSigOpCount(out.PkScript)
+	}
+	return int64(n) * blockchain.WitnessScaleFactor
+}
 
 // commits reports whether an output has the form of a witness commitment.
 func (c *coinbaseTx) commits() bool {
-	for _, o := range c.tx.MsgTx().TxOut {
-		if IsWitnessCommitment(o.PkScript) {
+	for out := range c.outputs() {
+		if IsWitnessCommitment(out.PkScript) {
 			return true
 		}
 	}
 	return false
+}
+
+// wholeSize returns how many bytes whole has.
+func (c *coinbaseTx) wholeSize() int {
+	if !c.commits() {
+		return len(c.bare)
+	}
+	return len(c.bare) + len(witnessMarker) + len(coinbaseWitness)
 }
 
 // whole returns the serialisation that goes into a block: with the witness if the transaction

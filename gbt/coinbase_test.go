@@ -216,7 +216,7 @@ func TestCoinbaseMeasure(t *testing.T) {
 		if size := int64(len(got.whole())); size > room.size {
 			t.Errorf("%d bytes, reserved %d", size, room.size)
 		}
-		if sigops := sigopCost(got.tx); len(appended) <= 4 && sigops > room.sigops {
+		if sigops := got.sigops(); len(appended) <= 4 && sigops > room.sigops {
 			t.Errorf("%d sigops, reserved %d", sigops, room.sigops)
 		}
 	})

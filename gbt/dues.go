@@ -94,7 +94,7 @@ func (s *skeleton) ends(got *coinbaseTx) bool {
 
 // checkAll compares the outputs with the pool's list.
 func (d *dues) checkAll(list []Output, got *coinbaseTx) error {
-	outs := got.tx.MsgTx().TxOut
+	outs := got.msg().TxOut
 	if d.offer.has(offerGeneration) {
 		return d.checkGeneration(list, outs)
 	}
@@ -104,9 +104,11 @@ func (d *dues) checkAll(list []Output, got *coinbaseTx) error {
 // claim sums the outputs up.
 func (c *coinbaseTx) claim() (payment, error) {
 	var p payment
-	for i, out := range c.tx.MsgTx().TxOut {
+	n := 0
+	for out := range c.outputs() {
+		n++
 		if out.Value < 0 || out.Value > btcutil.MaxSatoshi || p.claimed+out.Value > btcutil.MaxSatoshi {
-			return p, reject(badVout, "the coinbase's output %d pays %d sat", i+1, out.Value)
+			return p, reject(badVout, "the coinbase's output %d pays %d sat", n, out.Value)
 		}
 		p.claimed += out.Value
 	}
@@ -120,7 +122,7 @@ func (d *dues) checkInput(s *skeleton, got *coinbaseTx) error {
 	if d.offer.has(offerCoinbase) {
 		prefix = s.bare[scriptSig : s.token+tokenSize]
 	}
-	tx := got.tx.MsgTx()
+	lockTime := got.lockTime()
 	switch {
 	case len(got.scriptSig) > maxScriptSig:
 		return reject(BadCbLength, "the coinbase has %d bytes, more than %d", len(got.scriptSig), maxScriptSig)
@@ -128,14 +130,14 @@ func (d *dues) checkInput(s *skeleton, got *coinbaseTx) error {
 		return reject(BadCbPrefix, "the coinbase does not begin as it was issued")
 	case len(got.witness) != 0 && (len(got.witness) != 1 || len(got.witness[0]) != len(coinbaseWitness)-2):
 		return reject(badNonceSize, "the coinbase's witness is not 32 bytes")
-	case len(got.witness) != 0 && !bytes.Equal(got.witness[0], []byte(coinbaseWitness)[2:]):
+	case len(got.witness) != 0 && string(got.witness[0]) != coinbaseWitness[2:]:
 		return reject(BadTxns, "the coinbase's witness is not 32 zero bytes")
-	case !final(tx, d.height):
-		return reject(badNonfinal, "the coinbase's lock time %d is not over at height %d", tx.LockTime, d.height)
+	case !final(lockTime, got.sequenceNumber(), d.height):
+		return reject(badNonfinal, "the coinbase's lock time %d is not over at height %d", lockTime, d.height)
 	case d.offer.has(offerCoinbase):
-	case tx.Version != coinbaseVersion || tx.TxIn[0].Sequence != coinbaseSequence:
+	case got.version() != coinbaseVersion || got.sequenceNumber() != coinbaseSequence:
 		return reject(BadTxns, "the coinbase's version or sequence are not those of this work")
-	case tx.LockTime != uint32(d.height-1) && !d.moved:
+	case lockTime != uint32(d.height-1) && !d.moved:
 		return reject(BadTxns, "the coinbase's lock time is not that of this work")
 	}
 	for _, text := range d.forbidden {
@@ -146,10 +148,9 @@ func (d *dues) checkInput(s *skeleton, got *coinbaseTx) error {
 	return nil
 }
 
-// final reports whether a transaction may be in the block at height.
-func final(tx *wire.MsgTx, height int32) bool {
-	return tx.LockTime == 0 || tx.LockTime < lockTimeBlocks && tx.LockTime < uint32(height) ||
-		tx.TxIn[0].Sequence == wire.MaxTxInSequenceNum
+// final reports whether a transaction of one input may be in the block at height.
+func final(lockTime, sequence uint32, height int32) bool {
+	return lockTime == 0 || lockTime < lockTimeBlocks && lockTime < uint32(height) || sequence == wire.MaxTxInSequenceNum
 }
 
 // checkOutputs compares the outputs with the pool's list, which the commitment follows. That may be

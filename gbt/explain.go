@@ -55,7 +55,7 @@ func (j *Judge) proposeBeginning(ctx context.Context, q *question, n int) (Reaso
 		return "", err
 	}
 	set := newTxSet(q.set.txs[:n])
-	msg := q.coinbase.tx.MsgTx().Copy()
+	msg := q.coinbase.msg()
 	msg.TxOut = []*wire.TxOut{wire.NewTxOut(0, msg.TxOut[0].PkScript)}
 	if set.commitment != nil {
 		msg.AddTxOut(wire.NewTxOut(0, set.commitment))

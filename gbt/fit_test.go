@@ -128,7 +128,7 @@ func checkLimits(t *rapid.T, fitted *Template) {
 	if size := block.MsgBlock().SerializeSize(); int64(size) > fitted.SizeLimit {
 		t.Fatalf("%d bytes, limit %d", size, fitted.SizeLimit)
 	}
-	sigops := fitted.set.sigops + sigopCost(block.Transactions()[0])
+	sigops := fitted.set.sigops + int64(blockchain.CountSigOps(block.Transactions()[0]))*blockchain.WitnessScaleFactor
 	if sigops > fitted.SigopLimit {
 		t.Fatalf("%d sigops, limit %d", sigops, fitted.SigopLimit)
 	}

@@ -116,7 +116,7 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	if cfg.Clients == nil {
 		cfg.Clients = DefaultProfiles()
 	}
-	i := &Issuer{cfg: cfg, sealer: sealer{key: slices.Clone(cfg.Key)}}
+	i := &Issuer{cfg: cfg, sealer: newSealer(cfg.Key)}
 	// Processes count from different places, so they share no number even in the same second.
 	var seed [8]byte
 	if _, err := rand.Read(seed[:]); err != nil {

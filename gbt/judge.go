@@ -89,7 +89,7 @@ func NewJudge(cfg JudgeConfig) (*Judge, error) {
 		return nil, err
 	}
 	return &Judge{
-		cfg: cfg, sealer: sealer{key: slices.Clone(cfg.Key)},
+		cfg: cfg, sealer: newSealer(cfg.Key),
 		sets:     newSetChecker(cfg.Network, &cfg.Feed.cfg.Rules, cfg.Budget.Parallel),
 		declared: newDeclaredSets(cfg.Store, cfg.Memory), budgets: newBudgets(cfg.Budget),
 	}, nil
@@ -165,9 +165,18 @@ func (j *Judge) read(ctx context.Context, state *feedState, s Submission, c *can
 	return nil
 }
 
+// open opens a token of work on the block that c is on. What was opened last is remembered.
+func (j *Judge) open(tok token, s Submission, c *candidate) (terms, bool) {
+	if !c.opened || c.token != tok {
+		c.work, c.issued = j.sealer.open(tok, c.header.PrevBlock, s.Account)
+		c.token, c.opened = tok, true
+	}
+	return c.work, c.issued
+}
+
 // recall has the feed know the template that work was issued from, if the pool has it.
 func (j *Judge) recall(ctx context.Context, s Submission, c *candidate, tok token) {
-	if work, ok := j.sealer.open(tok, c.header.PrevBlock, s.Account); ok {
+	if work, ok := j.open(tok, s, c); ok {
 		j.cfg.Feed.recall(ctx, c.header.PrevBlock, work.template)
 	}
 }
@@ -203,7 +212,7 @@ func (j *Judge) restore(state *feedState, s Submission, c *candidate) error {
 	if !ok {
 		return reject(UnknownWork, "a header alone needs the workid of issued work")
 	}
-	work, ok := j.sealer.open(tok, c.header.PrevBlock, s.Account)
+	work, ok := j.open(tok, s, c)
 	if !ok {
 		return reject(UnknownWork, "this work was not issued to %s for this block", s.Account.Address)
 	}
@@ -225,7 +234,7 @@ func (j *Judge) restore(state *feedState, s Submission, c *candidate) error {
 func (j *Judge) known(state *feedState, s Submission, c *candidate) *txSet {
 	previous := c.header.PrevBlock
 	if tok, ok := c.findToken(); ok {
-		if work, ok := j.sealer.open(tok, previous, s.Account); ok {
+		if work, ok := j.open(tok, s, c); ok {
 			if t, ok := state.find(previous, work.template); ok {
 				if t, err := t.of(work.shape()); err == nil && c.commits(t.set) {
 					return t.set

@@ -135,7 +135,7 @@ func (j *Judge) correct(st *standing, c *candidate, set *txSet, own bool) (*skel
 	if !errors.As(err, &r) || r.Reason != BadTxns {
 		return nil, nil // right, or wrong in what no list cures
 	}
-	msg := c.coinbase.tx.MsgTx().Copy()
+	msg := c.coinbase.msg()
 	msg.TxOut = nil
 	for _, out := range s.outputs {
 		msg.AddTxOut(wire.NewTxOut(out.Value, out.Script))

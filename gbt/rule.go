@@ -151,7 +151,7 @@ func (j *Judge) identify(ctx context.Context, state *feedState, s Submission, c 
 	tok, found := c.findToken()
 	st := &standing{}
 	var issued bool
-	if st.work, issued = j.sealer.open(tok, previous, s.Account); !issued && previous == state.tip {
+	if st.work, issued = j.open(tok, s, c); !issued && previous == state.tip {
 		st.work, issued = j.sealer.open(tok, state.previousTip, s.Account)
 		issued = issued && st.work.offer.has(offerPrevblock)
 		st.moved = issued
@@ -197,7 +197,7 @@ func (j *Judge) enlist(ctx context.Context, state *feedState, st *standing) (err
 
 // checkWorkID compares the workid with the token, or learns from it that the work was declared.
 func (j *Judge) checkWorkID(st *standing, s Submission, previous chainhash.Hash, tok token) error {
-	if s.WorkID == "" || s.WorkID == tok.String() {
+	if s.WorkID == "" || tok.isWorkID(s.WorkID) {
 		return nil
 	}
 	d, authentic, ok := j.sealer.openDeclaration(s.WorkID, previous, s.Account)
@@ -336,7 +336,7 @@ func (j *Judge) checkContents(st *standing, c *candidate, set *txSet, own bool) 
 	if err != nil {
 		return pay, refused(err)
 	}
-	if root := MerkleRoot(c.coinbase.txid(), set.branch); root != c.header.MerkleRoot {
+	if root := c.root(set); root != c.header.MerkleRoot {
 		return pay, reject(BadTxnmrklroot, "the merkle root is %s, want %s", c.header.MerkleRoot, root)
 	}
 	return pay, j.checkAmounts(st, c, set, own, pay)
@@ -376,7 +376,7 @@ func (j *Judge) checkAmounts(st *standing, c *candidate, set *txSet, own bool, p
 		case pay.claimed < st.variant.Value:
 			return reject(BadTxns, "the coinbase claims %d sat of %d sat, with nothing left out", pay.claimed, st.variant.Value)
 		}
-		if got, most := sigopCost(c.coinbase.tx), st.template.SigopLimit-set.sigops; got > most {
+		if got, most := c.coinbase.sigops(), st.template.SigopLimit-set.sigops; got > most {
 			return reject(badBlkSigops, "the coinbase counts %d sigops, the block has room for %d", got, most)
 		}
 	}
@@ -435,13 +435,13 @@ func (s *skeleton) changed(tok token, sig, added string) (coinbaseTx, error) {
 	if sig == "" && added == "" {
 		return out, nil
 	}
-	msg := out.tx.MsgTx()
+	msg := out.msg()
 	script, err := hex.DecodeString(sig + added)
 	if err != nil || sig != "" && added != "" {
 		return out, reject(Rejected, "coinbasesig and coinbaseadd: want one of them, in hexadecimal")
 	}
 	if sig == "" {
-		script = append(slices.Clone(msg.TxIn[0].SignatureScript), script...)
+		script = append(msg.TxIn[0].SignatureScript, script...)
 	}
 	msg.TxIn[0].SignatureScript = script
 	if out, err = newCoinbase(msg); err != nil {

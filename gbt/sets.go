@@ -40,7 +40,7 @@ type claim struct {
 
 // claims returns what a set is to be checked for.
 func (q *question) claims(coinbase *coinbaseTx) claim {
-	return claim{set: q.id, value: q.value, sigops: sigopCost(coinbase.tx), size: int64(len(coinbase.bare))}
+	return claim{set: q.id, value: q.value, sigops: coinbase.sigops(), size: int64(len(coinbase.bare))}
 }
 
 // covers reports whether what is good for c is good for other.
@@ -238,7 +238,7 @@ func (c *coinbaseTx) padded() *coinbaseTx {
 	const sigops = freeSigops / txscript.MaxPubKeysPerMultiSig // bytes
 	pad := make([]byte, free)
 	copy(pad, bytes.Repeat([]byte{txscript.OP_CHECKMULTISIG}, sigops))
-	msg := c.tx.MsgTx().Copy()
+	msg := c.msg()
 	msg.TxIn[0].SignatureScript = append(msg.TxIn[0].SignatureScript, pad...)
 	out, err := newCoinbase(msg)
 	if err != nil {

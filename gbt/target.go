@@ -38,11 +38,24 @@ func ParseTarget(s string) (Target, error) {
 // TargetFromBits expands the compact form that block headers carry. Negative and overflowing
 // forms are errors, as in Bitcoin Core's arith_uint256::SetCompact.
 func TargetFromBits(bits uint32) (Target, error) {
-	n := blockchain.CompactToBig(bits)
-	if n.Sign() <= 0 || n.BitLen() > 256 {
+	const sign, digits = 0x00800000, 0x007fffff
+	size, mantissa := int(bits>>24), bits&digits
+	if size < 3 {
+		mantissa >>= 8 * (3 - size)
+	}
+	var t Target
+	fits := bits&sign == 0 && mantissa != 0
+	for n := range 3 { // from the lowest byte of the mantissa, which stands for the size's third byte
+		b := byte(mantissa >> (8 * n))
+		at := len(t) - max(size, 3) + 2 - n
+		if fits = fits && (b == 0 || at >= 0); fits && b != 0 {
+			t[at] = b
+		}
+	}
+	if !fits {
 		return Target{}, fmt.Errorf("%w: bits %08x", ErrTarget, bits)
 	}
-	return targetFromBig(n), nil
+	return t, nil
 }
 
 // TargetFromDifficulty returns the target of a share difficulty: difficulty 1 is the highest
@@ -71,14 +84,32 @@ func targetFromBig(n *big.Int) Target {
 func (t Target) Big() *big.Int { return new(big.Int).SetBytes(t[:]) }
 
 // Bits returns the compact form, rounded down to what it can express: a harder target or the same.
-func (t Target) Bits() uint32 { return blockchain.BigToCompact(t.Big()) }
+func (t Target) Bits() uint32 {
+	size := len(t)
+	for size > 0 && t[len(t)-size] == 0 {
+		size--
+	}
+	var mantissa uint32
+	for n := range 3 { // the first three bytes, or all that there are, followed by zeros
+		mantissa <<= 8
+		if n < size {
+			mantissa |= uint32(t[len(t)-size+n])
+		}
+	}
+	if mantissa&0x00800000 != 0 { // which stands for a sign
+		mantissa >>= 8
+		size++
+	}
+	return uint32(size)<<24 | mantissa
+}
 
 // Round returns the largest target not above t that the compact form can express.
 func (t Target) Round() Target {
 	if t == (Target{}) {
 		return t
 	}
-	return targetFromBig(blockchain.CompactToBig(t.Bits()))
+	round, _ := TargetFromBits(t.Bits()) // which is never negative nor too large
+	return round
 }
 
 // String returns 64 hexadecimal digits, big-endian.

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -73,7 +76,21 @@ type terms struct {
 }
 
 // sealer makes and opens tokens and the workids of declared work.
-type sealer struct{ key []byte }
+type sealer struct {
+	// macs has the *keyedHash that are not in use.
+	macs *sync.Pool
+}
+
+// keyedHash is an HMAC-SHA256 under the sealer's key, with room for what goes through it.
+type keyedHash struct {
+	hash.Hash
+	in, sum []byte
+}
+
+func newSealer(key []byte) sealer {
+	key = slices.Clone(key)
+	return sealer{macs: &sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key)} }}}
+}
 
 // seal makes the token of work on the block after previous, issued to account.
 func (s sealer) seal(t terms, previous chainhash.Hash, account Account) token {
@@ -86,13 +103,14 @@ func (s sealer) seal(t terms, previous chainhash.Hash, account Account) token {
 	binary.BigEndian.PutUint16(tok[20:22], t.limits.size)
 	binary.BigEndian.PutUint16(tok[22:24], t.limits.sigops)
 	putUint(tok[24:30], t.nonce)
-	copy(tok[tokenMACStart:], s.mac(macDomain, tok[:tokenMACStart], previous, account))
+	mac := s.mac(macDomain, tok[:tokenMACStart], previous, account)
+	copy(tok[tokenMACStart:], mac[:])
 	return tok
 }
 
 // open returns a token's contents; false if it was not sealed for this block and account.
 func (s sealer) open(tok token, previous chainhash.Hash, account Account) (terms, bool) {
-	if !hmac.Equal(tok[tokenMACStart:], s.mac(macDomain, tok[:tokenMACStart], previous, account)) {
+	if mac := s.mac(macDomain, tok[:tokenMACStart], previous, account); !hmac.Equal(tok[tokenMACStart:], mac[:]) {
 		return terms{}, false
 	}
 	target, err := TargetFromBits(binary.BigEndian.Uint32(tok[9:13]))
@@ -110,17 +128,26 @@ func (s sealer) open(tok token, previous chainhash.Hash, account Account) (terms
 	}, true
 }
 
-func (s sealer) mac(domain string, content []byte, previous chainhash.Hash, account Account) []byte {
-	h := hmac.New(sha256.New, s.key)
-	h.Write([]byte(domain))
-	h.Write(content)
-	h.Write(previous[:])
-	h.Write([]byte(account.Script))
-	return h.Sum(nil)[:macSize]
+func (s sealer) mac(domain string, content []byte, previous chainhash.Hash, account Account) (mac [macSize]byte) {
+	h, _ := s.macs.Get().(*keyedHash) // it holds nothing else
+	defer s.macs.Put(h)
+	h.in = append(append(append(append(h.in[:0], domain...), content...), previous[:]...), account.Script...)
+	h.Reset()
+	h.Write(h.in)
+	h.sum = h.Sum(h.sum[:0])
+	copy(mac[:], h.sum)
+	return mac
 }
 
 // String returns the token as a workid: characters that need no escaping in JSON or a URL.
 func (t token) String() string { return base64.RawURLEncoding.EncodeToString(t[:]) }
+
+// isWorkID reports whether a workid is the token's.
+func (t token) isWorkID(workID string) bool {
+	var text [(tokenSize*8 + 5) / 6]byte
+	base64.RawURLEncoding.Encode(text[:], t[:])
+	return string(text[:]) == workID
+}
 
 // parseToken reads a workid that may be a token.
 func parseToken(workID string) (token, bool) {

@@ -32,7 +32,7 @@ func drawTerms(t *rapid.T) terms {
 
 func TestTokenRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := sealer{key: rapid.SliceOfN(rapid.Byte(), MinKey, 64).Draw(t, "key")}
+		s := newSealer(rapid.SliceOfN(rapid.Byte(), MinKey, 64).Draw(t, "key"))
 		want := drawTerms(t)
 		got, ok := s.open(s.seal(want, tipOf(1), testAccount(1)), tipOf(1), testAccount(1))
 		if !ok || got != want {
@@ -44,7 +44,7 @@ func TestTokenRoundTrip(t *testing.T) {
 // TestTokenIsAuthentic changes everything that a token vouches for, one thing at a time.
 func TestTokenIsAuthentic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := sealer{key: []byte(testKey)}
+		s := newSealer([]byte(testKey))
 		tok := s.seal(drawTerms(t), tipOf(1), testAccount(1))
 		flipped, bit := tok, rapid.IntRange(0, 8*tokenSize-1).Draw(t, "bit")
 		flipped[bit/8] ^= 1 << (bit % 8)
@@ -62,7 +62,7 @@ func TestTokenIsAuthentic(t *testing.T) {
 			"another account":        {s, tok, tipOf(1), testAccount(2)},
 			"a longer script":        {s, tok, tipOf(1), other},
 			"nobody":                 {s, tok, tipOf(1), Account{}},
-			"another key":            {sealer{key: []byte(testKey + "!")}, tok, tipOf(1), testAccount(1)},
+			"another key":            {newSealer([]byte(testKey + "!")), tok, tipOf(1), testAccount(1)},
 		}
 		for name, tt := range tests {
 			if _, ok := tt.s.open(tt.tok, tt.previous, tt.account); ok {
@@ -78,7 +78,7 @@ func TestTokenLayout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok := sealer{key: []byte(testKey)}.seal(terms{
+	tok := newSealer([]byte(testKey)).seal(terms{
 		offer: offerWitnessFree, template: 0x01020304, issued: time.Unix(0x07080910, 0), target: target,
 		full: 0x11121314151617, limits: limits{0x2425, 0x2627}, nonce: 0x181920212223,
 	}, tipOf(1), testAccount(1))

@@ -48,7 +48,7 @@ func (w *Work) Block() ([]byte, error) {
 		return nil, err
 	}
 	if commitment := w.Template.WitnessCommitment; commitment != nil && w.offer.has(offerCommitment) {
-		msg := coinbase.tx.MsgTx()
+		msg := coinbase.msg()
 		msg.AddTxOut(wire.NewTxOut(0, commitment)) // as the miner has to
 		if coinbase, err = newCoinbase(msg); err != nil {
 			return nil, err

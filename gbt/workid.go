@@ -29,18 +29,23 @@ func (s sealer) sealDeclaration(d declaration, previous chainhash.Hash, account 
 	putUint(raw[:4], uint64(max(0, d.issued.Unix())))
 	putUint(raw[4:11], uint64(max(0, d.full)))
 	copy(raw[11:declarationMACStart], d.set[:])
-	copy(raw[declarationMACStart:], s.mac(declarationDomain, raw[:declarationMACStart], previous, account))
+	mac := s.mac(declarationDomain, raw[:declarationMACStart], previous, account)
+	copy(raw[declarationMACStart:], mac[:])
 	return base64.RawURLEncoding.EncodeToString(raw[:])
 }
 
 // openDeclaration reads a workid that may be of declared work. It returns false in ok if it is
 // none, and in authentic if it was not given to account for this block.
 func (s sealer) openDeclaration(workID string, previous chainhash.Hash, account Account) (d declaration, authentic, ok bool) {
+	if len(workID) != base64.RawURLEncoding.EncodedLen(declarationSize) {
+		return declaration{}, false, false
+	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(workID)
 	if err != nil || len(raw) != declarationSize {
 		return declaration{}, false, false
 	}
-	authentic = hmac.Equal(raw[declarationMACStart:], s.mac(declarationDomain, raw[:declarationMACStart], previous, account))
+	mac := s.mac(declarationDomain, raw[:declarationMACStart], previous, account)
+	authentic = hmac.Equal(raw[declarationMACStart:], mac[:])
 	return declaration{
 		issued: time.Unix(int64(getUint(raw[:4])), 0),
 		full:   int64(getUint(raw[4:11])),
