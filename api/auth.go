@@ -5,7 +5,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
+	"github.com/btcsuite/btcd/chaincfg/v2"
+
+	"github.com/gbtpool/gbtpool/api/recent"
 	"github.com/gbtpool/gbtpool/api/rest"
 	"github.com/gbtpool/gbtpool/api/token"
 	"github.com/gbtpool/gbtpool/gbt"
@@ -45,11 +49,47 @@ func (s *Server) identify(r *http.Request) (caller, bool) {
 	}
 	c := caller{userAgent: clip(r.UserAgent(), maxUserAgent)}
 	var err error
-	if c.account, c.worker, err = gbt.ParseUser(user, s.cfg.Chain); err != nil {
+	if c.account, c.worker, err = s.users.parse(user, s.cfg.Chain); err != nil {
 		c.err = unauthorized(codeAddress, err.Error())
 	}
 	c.difficulty, c.passwordErr = parsePassword(password)
 	return c, true
+}
+
+// maxUsers is how many user names are remembered at least.
+const maxUsers = 8192
+
+// users remembers what user names stand for: a miner sends his with each share, and to check an address takes longer
+// than to judge one.
+type users struct {
+	mu    sync.Mutex
+	known *recent.Map[string, identity] // held by mu
+}
+
+// identity is whom a name stands for.
+type identity struct {
+	account gbt.Account
+	worker  string
+}
+
+func newUsers() *users { return &users{known: recent.New[string, identity](maxUsers)} }
+
+// parse is gbt.ParseUser on one chain.
+func (u *users) parse(name string, chain *chaincfg.Params) (gbt.Account, string, error) {
+	u.mu.Lock()
+	who, ok := u.known.Get(name)
+	u.mu.Unlock()
+	if ok {
+		return who.account, who.worker, nil
+	}
+	var err error
+	if who.account, who.worker, err = gbt.ParseUser(name, chain); err != nil {
+		return gbt.Account{}, "", err // what anybody can make up is not kept
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.known.Put(strings.Clone(name), who)
+	return who.account, who.worker, nil
 }
 
 // identifyToken reads the credentials of a miner who has a token.

@@ -18,6 +18,8 @@ type request struct {
 	v2     bool
 	method string
 	params jsontext.Value // nil if absent
+	// block is the first argument of a submission, if that was cut out of params, where an empty text stands for it.
+	block string
 	// err says what is wrong with the envelope. What could be read of the call is there anyhow.
 	err error
 }
@@ -34,6 +36,14 @@ type message struct {
 // decodeMessage reads a body. If it is no JSON, the error says so, and of a single call the message
 // holds what came before the fault.
 func decodeMessage(body []byte) (message, error) {
+	if q, ok := decodeBlock(body); ok {
+		return message{calls: []request{q}}, nil
+	}
+	return decodeGeneral(body)
+}
+
+// decodeGeneral reads a body of any kind.
+func decodeGeneral(body []byte) (message, error) {
 	switch jsontext.Value(body).Kind() {
 	case '{':
 		q, err := decodeRequest(body)

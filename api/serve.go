@@ -186,6 +186,9 @@ func (s *Server) refuse(r *http.Request, out *stream, q *request, e *rpcError) {
 func (s *Server) finish(r *http.Request, c *call, status int, err error) {
 	s.metrics.request(c.method, strconv.Itoa(status/100)+"xx")
 	s.metrics.latency(c)
+	if !s.cfg.Log.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
 	s.cfg.Log.LogAttrs(r.Context(), slog.LevelDebug, "request",
 		slog.String("method", s.metrics.label(c.method)), slog.Int("status", status),
 		slog.String("account", c.caller.account.Address), slog.String("worker", c.caller.worker),

@@ -149,6 +149,7 @@ type Server struct {
 	methods map[string]method
 	metrics *metrics
 	waiters *waiters
+	users   *users
 	// bodies is the memory for large bodies and proposals what of it proposals may keep.
 	bodies, proposals budget
 	// shares are what single clients have of bodies.
@@ -179,7 +180,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s := &Server{
-		cfg: cfg, waiters: newWaiters(),
+		cfg: cfg, waiters: newWaiters(), users: newUsers(),
 		shares: bodyShares{used: make(map[netip.Prefix]int64)},
 		bodies: budget{limit: cfg.Limits.BodyMemory}, proposals: budget{limit: max(cfg.Limits.Body, cfg.Limits.BodyMemory/proposalMemory)},
 	}

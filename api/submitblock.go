@@ -38,18 +38,25 @@ func (s *Server) submitBlock(ctx context.Context, c *call) (pieces, error) {
 	}
 }
 
+// submissionArguments are the names of submitblock's arguments.
+func submissionArguments() []string { return []string{"hexdata", "parameters"} }
+
 // submission reads the arguments of submitblock: the block, and an object that may hold a workid,
 // coinbasesig and coinbaseadd (BIP 23, Submission Abbreviation). What else the second one may be is
 // ignored: Bitcoin Core has a dummy in its place.
 func (c *call) submission() (gbt.Submission, error) {
-	args, err := c.arguments("hexdata", "parameters")
+	args, err := c.arguments(submissionArguments()...)
 	if err != nil {
 		return gbt.Submission{}, err
 	}
 	if args[0].Kind() != '"' {
 		return gbt.Submission{}, wrongArgument(1, "hexdata", args[0], "string")
 	}
-	sub := c.submissionOf(unquote(args[0]))
+	data := c.block
+	if data == "" {
+		data = unquote(args[0])
+	}
+	sub := c.submissionOf(data)
 	if args[1].Kind() != '{' {
 		return sub, nil
 	}
@@ -74,6 +81,9 @@ func (c *call) submissionOf(data string) gbt.Submission {
 
 // logVerdict says what became of a submission.
 func (s *Server) logVerdict(ctx context.Context, c *call, v gbt.Verdict) {
+	if v.Accepted() && !v.Block && !s.cfg.Log.Enabled(ctx, slog.LevelDebug) {
+		return // nearly all are so: nothing is made of them
+	}
 	attrs := []slog.Attr{
 		slog.String("account", c.caller.account.Address), slog.String("worker", c.caller.worker),
 		slog.String("user_agent", c.caller.userAgent), slog.String("hash", v.Hash.String()),
