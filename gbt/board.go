@@ -138,11 +138,8 @@ func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
 		return false
 	}
 	start := f.cfg.Now()
-	t, err := f.rebuild(ctx, p)
+	t, err := f.rebuild(ctx, p, next.template)
 	if err == nil {
-		if next.template != nil {
-			t.share(next.template)
-		}
 		t.Seq = next.above(t.Seq)
 		t.answers, err = t.render()
 	}
@@ -167,9 +164,10 @@ func (s *feedState) above(seq uint64) uint64 {
 	return max(seq, s.template.Seq+1)
 }
 
-// rebuild makes of a shared template what it is at the gateway that put it up, but for its rendering.
-func (f *Feed) rebuild(ctx context.Context, p *Posted) (*Template, error) {
-	t, err := ParseTemplate(p.Answer)
+// rebuild makes of a shared template what it is at the gateway that put it up, but for its rendering. Transactions
+// that old has are shared with it.
+func (f *Feed) rebuild(ctx context.Context, p *Posted, old *Template) (*Template, error) {
+	t, err := parseTemplate(p.Answer, old)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +304,7 @@ func (f *Feed) recall(ctx context.Context, previous chainhash.Hash, mark uint32)
 		if err != nil {
 			return nil, err
 		}
-		t, err := f.rebuild(short, p)
+		t, err := f.rebuild(short, p, s.template)
 		if errors.Is(err, errPayees) {
 			return nil, err
 		}

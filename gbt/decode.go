@@ -56,11 +56,77 @@ type transactionJSON struct {
 // anew from the transaction's bytes, dependencies come before what depends on them, and limits,
 // amounts and times are in range, because an error here would spoil every block mined from it.
 // The template has no number yet and is not fitted to a coinbase. Errors match ErrTemplate.
-func ParseTemplate(raw []byte) (*Template, error) {
+func ParseTemplate(raw []byte) (*Template, error) { return parseTemplate(raw, nil) }
+
+// parseTemplate is ParseTemplate for who has a template already: transactions that old has are
+// recognised by their bytes and share them, so that templates that follow one another take little more
+// memory than one. old may be nil.
+func parseTemplate(raw []byte, old *Template) (*Template, error) {
+	if t, ok := parseWritten(raw, old.known()); ok {
+		return t, nil
+	}
+	// It is written in another way, or something is wrong with it, which the general decoder tells.
+	t, err := parseGeneral(raw)
+	if err != nil {
+		return nil, err
+	}
+	t.share(old.known())
+	return t, nil
+}
+
+// known returns a template's transactions by either id; nil for no template.
+func (t *Template) known() map[chainhash.Hash]*Transaction {
+	if t == nil {
+		return nil
+	}
+	return t.index()
+}
+
+// parseWritten parses a template that is written as nodes do. It is false for others, and for those with
+// which something is wrong.
+func parseWritten(raw []byte, known map[chainhash.Hash]*Transaction) (*Template, bool) {
+	rest, txs, ok := scanTemplate(raw)
+	if !ok {
+		return nil, false
+	}
+	var in templateJSON
+	if err := json.Unmarshal(rest, &in); err != nil {
+		return nil, false
+	}
+	t, err := newTemplate(&in)
+	if err != nil {
+		return nil, false
+	}
+	if t.Transactions, ok = txs.build(known); !ok {
+		return nil, false
+	}
+	return t, t.complete(in.Commitment) == nil
+}
+
+// parseGeneral is ParseTemplate for any text, and says what is wrong.
+func parseGeneral(raw []byte) (*Template, error) {
 	var in templateJSON
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
 	}
+	t, err := newTemplate(&in)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
+	}
+	t.Transactions = make([]Transaction, len(in.Transactions))
+	for i := range in.Transactions {
+		if t.Transactions[i], err = parseTransaction(&in.Transactions[i], i); err != nil {
+			return nil, fmt.Errorf("%w: transaction %d: %w", ErrTemplate, i+1, err)
+		}
+	}
+	if err := t.complete(in.Commitment); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
+	}
+	return t, nil
+}
+
+// newTemplate makes a template of all that a node says but its transactions.
+func newTemplate(in *templateJSON) (*Template, error) {
 	t := &Template{
 		Height: in.Height, Version: in.Version, CurTime: in.CurTime, MinTime: in.MinTime,
 		Rules: in.Rules, VBAvailable: in.VBAvailable, VBRequired: in.VBRequired,
@@ -68,29 +134,23 @@ func ParseTemplate(raw []byte) (*Template, error) {
 		SigopLimit:  orDefault(in.SigopLimit, blockchain.MaxBlockSigOpsCost),
 		WeightLimit: orDefault(in.WeightLimit, blockchain.MaxBlockWeight),
 	}
-	if err := t.setHeader(&in); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
-	}
-	t.Transactions = make([]Transaction, len(in.Transactions))
+	return t, t.setHeader(in)
+}
+
+// complete fills in what follows from the transactions, and compares it with what the node says.
+func (t *Template) complete(commitment string) error {
 	t.FeesKnown = true
-	for i := range in.Transactions {
-		tx, err := parseTransaction(&in.Transactions[i], i)
-		if err != nil {
-			return nil, fmt.Errorf("%w: transaction %d: %w", ErrTemplate, i+1, err)
-		}
-		t.Transactions[i] = tx
+	for i := range t.Transactions {
+		tx := &t.Transactions[i]
 		t.Fees += tx.Fee
 		t.FeesKnown = t.FeesKnown && tx.FeeKnown
 		if t.Fees > t.Value { // at each step, so that the sum cannot overflow
-			return nil, fmt.Errorf("%w: fees of %d sat exceed the coinbase value of %d sat", ErrTemplate, t.Fees, t.Value)
+			return fmt.Errorf("fees of %d sat exceed the coinbase value of %d sat", t.Fees, t.Value)
 		}
 	}
 	t.summarise()
 	t.identify()
-	if err := t.checkCommitment(in.Commitment); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTemplate, err)
-	}
-	return t, nil
+	return t.checkCommitment(commitment)
 }
 
 // setHeader fills in what the header and the coinbase are made from.
@@ -175,6 +235,26 @@ func parseTransaction(in *transactionJSON, i int) (Transaction, error) {
 
 // newTransaction makes a Transaction of serialised bytes: its ids and weight.
 func newTransaction(raw []byte) (Transaction, error) {
+	l, ok := layoutOf(raw)
+	if !ok {
+		return decodeTransaction(raw) // which tells what is wrong
+	}
+	tx := Transaction{Raw: raw, Hash: doubleHash(raw)}
+	tx.TxID, tx.Weight = tx.Hash, int64(len(raw))*blockchain.WitnessScaleFactor
+	if l.witness {
+		const version, lockTime = 4, 4
+		size := len(raw) - len(witnessMarker) - (l.to - l.from)
+		bare := append(make([]byte, 0, 1024), raw[:version]...) // most fit the stack
+		bare = append(bare, raw[version+len(witnessMarker):l.from]...)
+		bare = append(bare, raw[len(raw)-lockTime:]...)
+		tx.TxID = doubleHash(bare)
+		tx.Weight = int64(size*(blockchain.WitnessScaleFactor-1) + len(raw))
+	}
+	return tx, nil
+}
+
+// decodeTransaction is newTransaction by the general decoder.
+func decodeTransaction(raw []byte) (Transaction, error) {
 	var msg wire.MsgTx
 	r := bytes.NewReader(raw)
 	if err := msg.Deserialize(r); err != nil {
@@ -208,13 +288,11 @@ func (t *Template) summarise() {
 	t.index = t.set.index()
 }
 
-// share makes t refer to the bytes of the transactions that it has in common with old, so that
-// templates that follow one another take little more memory than one.
-func (t *Template) share(old *Template) {
-	index := old.index()
+// share makes t refer to the bytes of the transactions that are known.
+func (t *Template) share(known map[chainhash.Hash]*Transaction) {
 	for i := range t.Transactions {
-		if known, ok := index[t.Transactions[i].Hash]; ok && known.Hash == t.Transactions[i].Hash {
-			t.Transactions[i].Raw = known.Raw
+		if old, ok := known[t.Transactions[i].Hash]; ok && old.Hash == t.Transactions[i].Hash {
+			t.Transactions[i].Raw = old.Raw
 		}
 	}
 }

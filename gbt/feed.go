@@ -211,7 +211,7 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 		}
 	}
 	start := f.cfg.Now()
-	t, err := ParseTemplate(news.Template)
+	t, err := parseTemplate(news.Template, next.template)
 	if err != nil {
 		return fmt.Errorf("node %s: %w", news.Node, err)
 	}
@@ -222,9 +222,6 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 	answer := t.identity
 	if next.template != nil && next.answer == answer {
 		return nil
-	}
-	if next.template != nil {
-		t.share(next.template)
 	}
 	t.Node, t.Received = news.Node, news.Received
 	if t, err = f.finish(ctx, t); errors.Is(err, errPayees) {

@@ -43,10 +43,12 @@ func newTxSet(txs []*Transaction) *txSet {
 		s.sigops += tx.Sigops
 		witness = witness || tx.HasWitness()
 	}
-	s.branch = MerkleBranch(txids)
+	var both sync.WaitGroup
 	if witness {
-		s.commitment = WitnessCommitment(wtxids)
+		both.Go(func() { s.commitment = WitnessCommitment(wtxids) })
 	}
+	s.branch = MerkleBranch(txids)
+	both.Wait()
 	return s
 }
 

@@ -44,6 +44,69 @@ func transactionSize(b []byte) (int, error) {
 	return len(b) - len(s.rest), nil
 }
 
+// maxLayout is the longest transaction that layoutOf looks at, in bytes. The decoder refuses scripts,
+// witnesses and counts that no shorter one can have.
+const maxLayout = 4_000_000
+
+// layout is where the witness is in a serialised transaction: between from and to, if it has one.
+type layout struct {
+	witness  bool
+	from, to int
+}
+
+// layoutOf finds the parts of a transaction without decoding it. It accepts nothing that the decoder
+// would not, nor what is not in the one form that the decoder's own serialisation has.
+func layoutOf(raw []byte) (layout, bool) {
+	s := strictSkipper{skipper: skipper{rest: raw}}
+	if len(raw) > maxLayout {
+		return layout{}, false
+	}
+	s.skip(4) // version
+	inputs, l := s.count(), layout{}
+	if inputs == wire.TxFlagMarker && len(s.rest) > 0 {
+		if wire.TxFlag(s.rest[0]) != wire.WitnessFlag {
+			return layout{}, false
+		}
+		l.witness = true
+		s.skip(1)
+		inputs = s.count()
+	}
+	for n := inputs; n > 0 && !s.cut; n-- {
+		s.skip(chainhash.HashSize + 4) // outpoint
+		s.skip(s.count())              // scriptSig
+		s.skip(4)                      // sequence
+	}
+	for n := s.count(); n > 0 && !s.cut; n-- {
+		s.skip(8) // value
+		s.skip(s.count())
+	}
+	l.from = len(raw) - len(s.rest)
+	superfluous := l.witness
+	for n := inputs; l.witness && n > 0 && !s.cut; n-- {
+		items := s.count()
+		superfluous = superfluous && items == 0
+		for ; items > 0 && !s.cut; items-- {
+			s.skip(s.count())
+		}
+	}
+	l.to = len(raw) - len(s.rest)
+	s.skip(4) // lock time
+	return l, !s.cut && len(s.rest) == 0 && !superfluous
+}
+
+// strictSkipper refuses numbers that are not in their shortest form.
+type strictSkipper struct{ skipper }
+
+// count reads a number, and takes one that is longer than need be for the end.
+func (s *strictSkipper) count() uint64 {
+	before := len(s.rest)
+	n := s.number()
+	if before-len(s.rest) > wire.VarIntSerializeSize(n) {
+		s.cut = true
+	}
+	return n
+}
+
 // skipper reads numbers and leaps over what is between them.
 type skipper struct {
 	rest []byte
