@@ -101,47 +101,38 @@ func (s *scanner) number() int64 {
 // skip goes beyond a value. It counts brackets and leaves it to others whether what is within them is
 // in order.
 func (s *scanner) skip() {
-	for depth := 0; !s.odd; {
-		switch c := s.peek(); c {
-		case 0:
-			s.odd = true
+	switch s.peek() {
+	case '"':
+		s.skipString()
+	case '{', '[':
+		s.skipBrackets()
+	default:
+		start := s.at
+		for s.at < len(s.text) && !strings.ContainsRune(" \t\r\n,:]}[{\"", rune(s.text[s.at])) {
+			s.at++
+		}
+		s.odd = s.odd || s.at == start
+	}
+}
+
+// skipBrackets goes beyond an object or a list.
+func (s *scanner) skipBrackets() {
+	for depth := 0; s.at < len(s.text) && !s.odd; {
+		switch s.text[s.at] {
 		case '"':
 			s.skipString()
+			continue
 		case '{', '[':
 			depth++
-			s.at++
-			continue
 		case '}', ']':
 			depth--
-			s.at++
-		case ',', ':':
-			if depth == 0 {
-				s.odd = true
-				return
-			}
-			s.at++
-			continue
-		default:
-			s.skipPlain()
 		}
-		if depth <= 0 {
-			s.odd = s.odd || depth < 0
+		if s.at++; depth == 0 {
 			return
 		}
 	}
-}
-
-// skipPlain goes beyond a number or a name.
-func (s *scanner) skipPlain() {
-	if n := bytes.IndexAny(s.text[s.at:min(len(s.text), s.at+maxPlain)], " \t\r\n,:]}[{\""); n > 0 {
-		s.at += n
-		return
-	}
 	s.odd = true
 }
-
-// maxPlain is longer than any number that a node writes.
-const maxPlain = 64
 
 // skipString goes beyond a string.
 func (s *scanner) skipString() {

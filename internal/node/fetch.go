@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/gbtpool/gbtpool/gbt"
 )
 
 const (
@@ -136,16 +138,9 @@ func (w *watcher) rest(ctx context.Context, d time.Duration) {
 
 // peek reads from a getblocktemplate result what is needed to follow the node.
 func peek(raw json.RawMessage) (*template, error) {
-	var in struct {
-		Previous   string `json:"previousblockhash"`
-		LongPollID string `json:"longpollid"`
-	}
-	if err := json.Unmarshal(raw, &in); err != nil {
+	outline, err := gbt.ReadOutline(raw)
+	if err != nil {
 		return nil, fmt.Errorf("%w: template: %w", ErrMalformed, err)
 	}
-	previous, err := parseHash(in.Previous)
-	if err != nil {
-		return nil, fmt.Errorf("template: previousblockhash: %w", err)
-	}
-	return &template{raw: raw, previous: previous, longPollID: in.LongPollID}, nil
+	return &template{raw: raw, previous: outline.Previous, longPollID: outline.LongPollID}, nil
 }

@@ -105,8 +105,16 @@ func (e *HTTPError) Error() string {
 }
 
 // decodeAnswer returns the result in a JSON-RPC answer, 1.0, 1.1 or 2.0, or the *RPCError in it.
-// What is neither matches ErrMalformed.
+// What is neither matches ErrMalformed. Whether the result is JSON is for who decodes it to find out.
 func decodeAnswer(text []byte) (json.RawMessage, error) {
+	if result, ok := cutAnswer(text); ok {
+		return result, nil
+	}
+	return decodeAny(text)
+}
+
+// decodeAny is decodeAnswer for any answer, all of which it looks at.
+func decodeAny(text []byte) (json.RawMessage, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrMalformed)
 	}
@@ -124,6 +132,26 @@ func decodeAnswer(text []byte) (json.RawMessage, error) {
 		return nil, fmt.Errorf("%w: it has neither result nor error: %s", ErrMalformed, clip(text))
 	}
 	return answer.Result, nil
+}
+
+// cutAnswer returns the result of an answer as nodes write those that went well and whose result is an
+// object. Templates are megabytes, which the general decoder would look at twice and copy.
+func cutAnswer(text []byte) (json.RawMessage, bool) {
+	text = bytes.TrimRight(text, "\r\n")
+	rest, ok := bytes.CutPrefix(text, []byte(`{"result":`)) // Bitcoin Core
+	if !ok {
+		rest, ok = bytes.CutPrefix(text, []byte(`{"jsonrpc":"1.0","result":`)) // btcd
+	}
+	end := bytes.LastIndex(rest, []byte(`,"error":null,"id":`))
+	if !ok || end < 0 {
+		return nil, false
+	}
+	id, ok := bytes.CutSuffix(rest[end+len(`,"error":null,"id":`):], []byte{'}'})
+	if !ok || len(id) == 0 || len(bytes.Trim(id, "0123456789")) != 0 {
+		return nil, false
+	}
+	result := rest[:end:end]
+	return result, len(result) > 1 && result[0] == '{' && result[end-1] == '}'
 }
 
 // decodeError decodes the error member of an answer.

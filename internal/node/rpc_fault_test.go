@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -295,8 +296,14 @@ func FuzzDecodeAnswer(f *testing.F) {
 		f.Add([]byte(r.Response))
 	}
 	f.Add([]byte(`{"result":null,"error":{"code":-1.5}}`))
+	f.Add([]byte(`{"jsonrpc":"1.0","result":{"a":{}},"error":null,"id":1}` + "\n"))
+	f.Add([]byte(`{"result":{},"error":{"code":1},"x":{},"error":null,"id":1}`))
+	f.Add([]byte(`{"result":{"a":"},\"error\":null,\"id\":1}"},"error":null,"id":}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		result, err := decodeAnswer(text)
+		result, err := decodeAny(text)
+		if cut, ok := cutAnswer(text); ok && json.Valid(cut) && (err != nil || !bytes.Equal(cut, result)) {
+			t.Fatalf("%q is cut out as the result, which is %q, %v", cut, result, err)
+		}
 		var refused *RPCError
 		switch {
 		case err == nil && !json.Valid(result):

@@ -135,7 +135,7 @@ func (r *RPC) post(ctx context.Context, as *login, body []byte) (json.RawMessage
 		return nil, r.explain(ctx, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
-	text, err := io.ReadAll(io.LimitReader(resp.Body, r.cfg.MaxAnswer+1))
+	text, err := r.readAll(resp)
 	switch {
 	case err != nil:
 		return nil, r.explain(ctx, fmt.Errorf("the answer breaks off: %w", err))
@@ -153,6 +153,18 @@ func (r *RPC) post(ctx context.Context, as *login, body []byte) (json.RawMessage
 		return nil, &HTTPError{Status: resp.StatusCode, Text: clip(text)}
 	}
 	return result, err
+}
+
+// readAll reads an answer, or the first byte too much of one that is too long. Templates are megabytes, so
+// what says how long it is gets its room at once.
+func (r *RPC) readAll(resp *http.Response) ([]byte, error) {
+	body := io.LimitReader(resp.Body, r.cfg.MaxAnswer+1)
+	if resp.ContentLength < 0 || resp.ContentLength > r.cfg.MaxAnswer {
+		return io.ReadAll(body)
+	}
+	text := bytes.NewBuffer(make([]byte, 0, resp.ContentLength+bytes.MinRead))
+	_, err := text.ReadFrom(body)
+	return text.Bytes(), err
 }
 
 // unauthorized says what to change after a 401.
