@@ -135,7 +135,10 @@ func BenchmarkTemplate(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := p.feed.finish(b.Context(), t); err != nil {
+		if t, err = p.feed.adjust(b.Context(), t); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := t.render(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -30,6 +30,9 @@ type Board interface {
 	// force on the block, and returns what is in force then. One with the same mark as was given comes
 	// without its Answer.
 	Post(ctx context.Context, t *Posted) (*Posted, error)
+	// Pack returns a node's answer as Post would store it, to be done while the template is still being
+	// made. It may be nil.
+	Pack(answer []byte) []byte
 	// Find returns a template that was in force on a block, as long as work on it may be submitted, and
 	// ErrNotPosted then.
 	Find(ctx context.Context, previous chainhash.Hash, mark uint32) (*Posted, error)
@@ -48,6 +51,8 @@ type Posted struct {
 	Received time.Time
 	// Answer is the node's getblocktemplate result as received.
 	Answer []byte
+	// Packed is what Pack has made of Answer; nil if that is for Post to do.
+	Packed []byte
 }
 
 const (
@@ -126,7 +131,7 @@ func (f *Feed) read(ctx context.Context, b bulletin) {
 		f.setErr(ctx, old, &next, nil)
 		f.publish(old, &next)
 	case b.posted == nil && old.posted == 0 && old.err == nil && old.template.PreviousBlock == old.tip:
-		if up := f.post(ctx, &next, old.template, old.raw); up != nil && up.Mark == old.template.mark() {
+		if f.post(ctx, &next, old.template, old.raw) {
 			f.state.Store(&next) // nothing that anybody waits for
 		}
 	}
@@ -154,6 +159,28 @@ func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
 	next.posted, next.raw, next.answer = p.Seq, nil, [sha256.Size]byte{}
 	f.install(ctx, next, t, start)
 	return true
+}
+
+// good reports whether what another gateway has put up, if anything, is what this one gives out, too, or
+// will from now on.
+func (f *Feed) good(ctx context.Context, next *feedState, p *Posted) bool {
+	return p != nil && (p.Seq == next.posted || f.adopted(ctx, next, p))
+}
+
+// follows reports whether the template on a block is another gateway's, so that nodes' answers are most
+// likely of no use.
+func (s *feedState) follows(tip chainhash.Hash) bool {
+	return s.posted != 0 && s.answer == [sha256.Size]byte{} && s.template.PreviousBlock == tip
+}
+
+// taken reports whether another gateway still has a template in force on the best block, which is given
+// out here then.
+func (f *Feed) taken(ctx context.Context, next *feedState, tip chainhash.Hash) bool {
+	if f.away.Load() {
+		return false
+	}
+	p, err := f.look(ctx, tip, next.have())
+	return err == nil && f.good(ctx, next, p)
 }
 
 // above returns a number that the board gave. Numbers never go backwards here, whatever they do elsewhere.
@@ -190,28 +217,82 @@ func (f *Feed) refuse(ctx context.Context, p *Posted, err error) {
 		slog.Uint64("seq", p.Seq), slog.String("node", p.Node), slog.Any("error", err))
 }
 
-// post puts a template of this gateway's own nodes up, and has it numbered in next by the board. It
-// returns what is in force then; nil if the board does not say.
-func (f *Feed) post(ctx context.Context, next *feedState, t *Template, raw []byte) *Posted {
+// post puts a published template of this gateway's own nodes up. It reports whether it is in force.
+func (f *Feed) post(ctx context.Context, next *feedState, t *Template, raw []byte) bool {
+	up := f.put(ctx, t, raw, nil)
+	next.number(t, up)
+	return up != nil && up.Mark == t.mark()
+}
+
+// put offers a template of this gateway's own nodes to the board, and returns what is in force then; nil
+// if the board does not say.
+func (f *Feed) put(ctx context.Context, t *Template, raw, packed []byte) *Posted {
 	if f.cfg.Board == nil || f.away.Load() {
 		return nil
 	}
 	short, cancel := context.WithTimeout(ctx, boardPatience)
 	defer cancel()
 	up, err := f.cfg.Board.Post(short, &Posted{
-		Seq: t.Seq, PreviousBlock: t.PreviousBlock, Mark: t.mark(), Node: t.Node, Received: t.Received, Answer: raw,
+		Seq: t.Seq, PreviousBlock: t.PreviousBlock, Mark: t.mark(), Node: t.Node, Received: t.Received,
+		Answer: raw, Packed: packed,
 	})
 	f.heard(ctx, err)
 	if err != nil {
 		return nil
 	}
-	if up.Mark == t.mark() {
-		next.posted, next.raw = up.Seq, nil
-		if next.template != t { // it is not published yet
-			t.Seq = next.above(up.Seq)
-		}
-	}
 	return up
+}
+
+// number notes that t is what is up on the board, if it is, and gives it the board's number unless it is
+// published already.
+func (s *feedState) number(t *Template, up *Posted) {
+	if up == nil || up.Mark != t.mark() {
+		return
+	}
+	s.posted, s.raw = up.Seq, nil
+	if s.template != t {
+		t.Seq = s.above(up.Seq)
+	}
+}
+
+// beside is what is done while a template is parsed.
+type beside struct {
+	found <-chan *Posted
+	pack  <-chan []byte
+}
+
+// posted returns what another gateway has put up; nil if that is nothing, or not known.
+func (b beside) posted() *Posted {
+	if b.found == nil {
+		return nil
+	}
+	return <-b.found
+}
+
+// packed returns the node's answer as it goes to the board; nil if it does not.
+func (b beside) packed() []byte {
+	if b.pack == nil {
+		return nil
+	}
+	return <-b.pack
+}
+
+// beside looks at the board and packs the node's answer for it, while the answer is parsed here.
+func (f *Feed) beside(ctx context.Context, next *feedState, news News) beside {
+	if f.cfg.Board == nil || f.away.Load() {
+		return beside{}
+	}
+	found, pack := make(chan *Posted, 1), make(chan []byte, 1)
+	have := next.have()
+	go func() {
+		p, err := f.look(ctx, news.Tip, have)
+		if err != nil {
+			p = nil
+		}
+		found <- p
+	}()
+	go func() { pack <- f.cfg.Board.Pack(news.Template) }()
+	return beside{found, pack}
 }
 
 // shelf holds templates that were looked up on the board to judge work on them, and notes those that

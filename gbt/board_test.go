@@ -1,6 +1,7 @@
 package gbt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -114,14 +115,19 @@ func (b seenBy) Post(ctx context.Context, t *Posted) (*Posted, error) {
 		return &out, nil
 	}
 	b.seq = max(b.seq+1, t.Seq)
+	if t.Packed != nil && !bytes.Equal(t.Packed, b.Pack(t.Answer)) {
+		return nil, errors.New("what was packed is not the answer")
+	}
 	own := *t
-	own.Seq = b.seq
+	own.Seq, own.Packed = b.seq, nil
 	b.inForce[t.PreviousBlock] = &notice{own, b.gateway, time.Now()}
 	b.all[shelved{t.PreviousBlock, t.Mark}] = &own
 	out := own
 	out.Answer = nil
 	return &out, nil
 }
+
+func (b seenBy) Pack(answer []byte) []byte { return []byte("packed " + string(answer)) }
 
 func (b seenBy) Find(ctx context.Context, previous chainhash.Hash, mark uint32) (*Posted, error) {
 	if err := b.begin(ctx); err != nil {

@@ -186,6 +186,7 @@ func (f *Feed) take(ctx context.Context, news News) (again bool) {
 	}
 	f.publish(old, &next)
 	f.tell(old, &next, news)
+	next.template.known() // which the next one will want to know
 	return again
 }
 
@@ -201,42 +202,60 @@ func (f *Feed) tell(old, next *feedState, news News) {
 }
 
 // prepare makes the template that news brings, or that another gateway has put up on the same block,
-// and puts it into next, unless it is the one there.
+// and puts it into next, unless it is the one there. Miners wait for it, so what does not depend on one
+// another is done at once.
 func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
-	if f.cfg.Board != nil && !f.away.Load() {
-		if p, err := f.look(ctx, news.Tip, next.have()); err == nil && p != nil {
-			if p.Seq == next.posted || f.adopted(ctx, next, p) {
-				return nil
-			}
-		}
+	if next.follows(news.Tip) && f.taken(ctx, next, news.Tip) {
+		return nil
 	}
 	start := f.cfg.Now()
-	t, err := parseTemplate(news.Template, next.template)
+	side := f.beside(ctx, next, news)
+	t, err := f.parse(news, next.template)
+	if f.good(ctx, next, side.posted()) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("node %s: %w", news.Node, err)
-	}
-	if t.PreviousBlock != news.Tip {
-		return fmt.Errorf("node %s: %w: it builds on %s but the best block is %s",
-			news.Node, ErrTemplate, t.PreviousBlock, news.Tip)
 	}
 	answer := t.identity
 	if next.template != nil && next.answer == answer {
 		return nil
 	}
-	t.Node, t.Received = news.Node, news.Received
-	if t, err = f.finish(ctx, t); errors.Is(err, errPayees) {
+	if t, err = f.adjust(ctx, t); errors.Is(err, errPayees) {
 		return err // it is not the node's fault
 	}
 	if err != nil {
 		return fmt.Errorf("node %s: %w", news.Node, err)
 	}
 	t.Seq = f.nextSeq(next.template)
+	put := make(chan *Posted, 1)
+	go func() { put <- f.put(ctx, t, news.Template, side.packed()) }()
+	rendered, err := t.render()
+	up := <-put
+	if err != nil {
+		return fmt.Errorf("node %s: %w", news.Node, err)
+	}
+	t.answers = rendered
 	next.answer, next.posted, next.raw = answer, 0, news.Template
-	if up := f.post(ctx, next, t, news.Template); up != nil && up.Mark != t.mark() && f.adopted(ctx, next, up) {
+	if up != nil && up.Mark != t.mark() && f.adopted(ctx, next, up) {
 		return nil
 	}
+	next.number(t, up)
 	f.install(ctx, next, t, start)
 	return nil
+}
+
+// parse makes of news what the node proposes. Transactions that old has are shared with it.
+func (f *Feed) parse(news News, old *Template) (*Template, error) {
+	t, err := parseTemplate(news.Template, old)
+	if err != nil {
+		return nil, err
+	}
+	if t.PreviousBlock != news.Tip {
+		return nil, fmt.Errorf("%w: it builds on %s but the best block is %s", ErrTemplate, t.PreviousBlock, news.Tip)
+	}
+	t.Node, t.Received = news.Node, news.Received
+	return t, nil
 }
 
 // install puts a template into next.
@@ -277,18 +296,8 @@ func (f *Feed) nextSeq(last *Template) uint64 {
 	return seq
 }
 
-// finish makes of a node's template what the pool works on: within the operator's rules, fitted to
-// the coinbase, and rendered. The error matches errPayees if nothing is wrong with it.
-func (f *Feed) finish(ctx context.Context, t *Template) (*Template, error) {
-	t, err := f.adjust(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	t.answers, err = t.render()
-	return t, err
-}
-
-// adjust is finish without the rendering.
+// adjust makes of a node's template what the pool works on: within the operator's rules and fitted to the
+// coinbase, but not rendered. The error matches errPayees if nothing is wrong with it.
 func (f *Feed) adjust(ctx context.Context, t *Template) (*Template, error) {
 	var err error
 	if t.payees, err = f.payees(ctx, t.PreviousBlock, t.Height, t.Bits); err != nil {

@@ -185,7 +185,7 @@ func TestFit(t *testing.T) {
 		whole.SigopLimit = limit(need.sigops, must.sigops, "sigops")
 		whole.SizeLimit = limit(need.size, must.size, "size")
 
-		fitted, err := p.feed.finish(t.Context(), whole)
+		fitted, err := p.feed.adjust(t.Context(), whole)
 		feasible := must.weight <= whole.WeightLimit && must.sigops <= whole.SigopLimit && must.size <= whole.SizeLimit
 		if !feasible {
 			if !errors.Is(err, errRoom) || !errors.Is(err, ErrTemplate) {
@@ -222,7 +222,7 @@ func TestFitWitnessFree(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		whole, err := p.feed.finish(t.Context(), parsed)
+		whole, err := p.feed.adjust(t.Context(), parsed)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -261,7 +261,7 @@ func TestFitFullTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole.WeightLimit = 3_000_000
-	fitted, err := p.feed.finish(t.Context(), whole)
+	fitted, err := p.feed.adjust(t.Context(), whole)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestFitManyPaths(t *testing.T) {
 	for _, tx := range parsed.Transactions[:180] {
 		parsed.WeightLimit += tx.Weight
 	}
-	fitted, err := newPool(t).feed.finish(t.Context(), parsed)
+	fitted, err := newPool(t).feed.adjust(t.Context(), parsed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestFitNeedsFees(t *testing.T) {
 	for _, tx := range parsed.Transactions {
 		parsed.WeightLimit += tx.Weight // none is left for the coinbase, so the last one has to go
 	}
-	if _, err := newPool(t).feed.finish(t.Context(), parsed); !errors.Is(err, ErrTemplate) || errors.Is(err, errRoom) {
+	if _, err := newPool(t).feed.adjust(t.Context(), parsed); !errors.Is(err, ErrTemplate) || errors.Is(err, errRoom) {
 		t.Errorf("error %v, want one about the fee", err)
 	}
 }

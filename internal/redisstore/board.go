@@ -102,7 +102,11 @@ func (b *Board) Post(ctx context.Context, t *gbt.Posted) (*gbt.Posted, error) {
 	if err != nil {
 		return nil, err
 	}
-	up, err := b.post(ctx, o.Ledger, t, "node", t.Node, "received", t.Received.UnixMilli(), "answer", b.packer.EncodeAll(t.Answer, nil))
+	packed := t.Packed
+	if packed == nil {
+		packed = b.Pack(t.Answer)
+	}
+	up, err := b.post(ctx, o.Ledger, t, "node", t.Node, "received", t.Received.UnixMilli(), "answer", packed)
 	if err == nil && up == nil {
 		err = errReply
 	}
@@ -141,6 +145,12 @@ func (b *Board) whole(ctx context.Context, p *gbt.Posted) (*gbt.Posted, error) {
 	}
 	got.Seq = max(got.Seq, p.Seq)
 	return got, nil
+}
+
+// Pack implements gbt.Board.
+func (b *Board) Pack(answer []byte) []byte {
+	// Hexadecimal digits and what is around them take less than a third.
+	return b.packer.EncodeAll(answer, make([]byte, 0, len(answer)/3))
 }
 
 // Find implements gbt.Board.
