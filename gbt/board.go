@@ -27,7 +27,7 @@ type Board interface {
 	// it. One with the number have comes without its Answer.
 	Posted(ctx context.Context, previous chainhash.Hash, have uint64) (*Posted, error)
 	// Post puts a template up, under its Seq or a higher number, unless another gateway has one in
-	// force on the block, and returns what is in force then. One with the same mark as was given comes
+	// force on the block that is not early, or has any and this one is early, and returns what is in force then. One with the same mark as was given comes
 	// without its Answer.
 	Post(ctx context.Context, t *Posted) (*Posted, error)
 	// Pack returns a node's answer as Post would store it, to be done while the template is still being
@@ -51,6 +51,8 @@ type Posted struct {
 	Received time.Time
 	// Answer is the node's getblocktemplate result as received.
 	Answer []byte
+	// Early says that any gateway may replace it with one that is not early. Only Post looks at it.
+	Early bool
 	// Packed is what Pack has made of Answer; nil if that is for Post to do.
 	Packed []byte
 }
@@ -124,7 +126,7 @@ func (f *Feed) read(ctx context.Context, b bulletin) {
 	blind := old.err != nil && old.template != nil && old.template.PreviousBlock == old.tip
 	switch {
 	case b.posted != nil && b.posted.PreviousBlock == old.tip && b.posted.Seq != old.posted && !blind:
-		if !f.adopted(ctx, &next, b.posted) {
+		if !f.adopted(ctx, &next, b.posted, f.welcome(old)) {
 			f.state.Store(&next) // which only remembers that
 			return
 		}
@@ -137,13 +139,17 @@ func (f *Feed) read(ctx context.Context, b bulletin) {
 	}
 }
 
-// adopted takes a template of another gateway over into next, if it is of use.
-func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
+// adopted takes a template of another gateway over into next, if it is of use. An early one is only if
+// early is set.
+func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted, early bool) bool {
 	if p.Seq == next.declined {
 		return false
 	}
 	start := f.cfg.Now()
 	t, err := f.rebuild(ctx, p, next.template)
+	if err == nil && t.Early && !early {
+		return false
+	}
 	if err == nil {
 		t.Seq = next.above(t.Seq)
 		t.answers, err = t.render()
@@ -162,15 +168,21 @@ func (f *Feed) adopted(ctx context.Context, next *feedState, p *Posted) bool {
 }
 
 // good reports whether what another gateway has put up, if anything, is what this one gives out, too, or
-// will from now on.
+// will from now on, in the place of what its node proposes.
 func (f *Feed) good(ctx context.Context, next *feedState, p *Posted) bool {
-	return p != nil && (p.Seq == next.posted || f.adopted(ctx, next, p))
+	switch {
+	case p == nil:
+		return false
+	case p.Seq == next.posted:
+		return !next.template.Early
+	}
+	return f.adopted(ctx, next, p, false)
 }
 
 // follows reports whether the template on a block is another gateway's, so that nodes' answers are most
 // likely of no use.
 func (s *feedState) follows(tip chainhash.Hash) bool {
-	return s.posted != 0 && s.answer == [sha256.Size]byte{} && s.template.PreviousBlock == tip
+	return s.posted != 0 && s.answer == [sha256.Size]byte{} && s.template.PreviousBlock == tip && !s.template.Early
 }
 
 // taken reports whether another gateway still has a template in force on the best block, which is given
@@ -234,7 +246,7 @@ func (f *Feed) put(ctx context.Context, t *Template, raw, packed []byte) *Posted
 	defer cancel()
 	up, err := f.cfg.Board.Post(short, &Posted{
 		Seq: t.Seq, PreviousBlock: t.PreviousBlock, Mark: t.mark(), Node: t.Node, Received: t.Received,
-		Answer: raw, Packed: packed,
+		Answer: raw, Packed: packed, Early: t.Early,
 	})
 	f.heard(ctx, err)
 	if err != nil {

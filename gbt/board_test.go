@@ -110,7 +110,7 @@ func (b seenBy) Post(ctx context.Context, t *Posted) (*Posted, error) {
 		out.Answer = nil
 		return &out, nil
 	}
-	if up != nil && up.gateway != b.gateway && time.Since(up.at) < boardSilence {
+	if up != nil && up.gateway != b.gateway && time.Since(up.at) < boardSilence && (!up.Early || t.Early) {
 		out := up.Posted
 		return &out, nil
 	}

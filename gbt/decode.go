@@ -38,6 +38,8 @@ type templateJSON struct {
 	Bits              string            `json:"bits"`
 	Height            int32             `json:"height"`
 	Commitment        string            `json:"default_witness_commitment"`
+	// Early is set in what gateways make themselves.
+	Early bool `json:"early,omitempty"`
 }
 
 // transactionJSON is an element of a template's transactions.
@@ -129,7 +131,7 @@ func parseGeneral(raw []byte) (*Template, error) {
 func newTemplate(in *templateJSON) (*Template, error) {
 	t := &Template{
 		Height: in.Height, Version: in.Version, CurTime: in.CurTime, MinTime: in.MinTime,
-		Rules: in.Rules, VBAvailable: in.VBAvailable, VBRequired: in.VBRequired,
+		Rules: in.Rules, VBAvailable: in.VBAvailable, VBRequired: in.VBRequired, Early: in.Early,
 		SizeLimit:   orDefault(in.SizeLimit, blockchain.MaxBlockWeight),
 		SigopLimit:  orDefault(in.SigopLimit, blockchain.MaxBlockSigOpsCost),
 		WeightLimit: orDefault(in.WeightLimit, blockchain.MaxBlockWeight),

@@ -39,6 +39,8 @@ type FeedConfig struct {
 	// checked, shared with the other gateways, rendered. What a node had answered before it led waited for
 	// nobody and is left out, and so is what other gateways bring on their own. It must not block.
 	Published func(after time.Duration)
+	// Early is whether there are templates before a node has made one.
+	Early Early
 	// Now is the clock. Required.
 	Now func() time.Time
 	// Log gets one line per template and per loss of templates. Required.
@@ -175,6 +177,8 @@ func (f *Feed) take(ctx context.Context, news News) (again bool) {
 			f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "keep the last template, the new one is unusable", slog.Any("error", err))
 			err = nil
 		}
+	} else if f.early(ctx, &next, news) {
+		err = nil
 	} else if err == nil {
 		err = errors.New("the nodes propose no template")
 	}
@@ -192,7 +196,7 @@ func (f *Feed) take(ctx context.Context, news News) (again bool) {
 
 // tell says how long a template took that news has brought.
 func (f *Feed) tell(old, next *feedState, news News) {
-	if f.cfg.Published == nil || next.template == old.template {
+	if f.cfg.Published == nil || next.template == old.template || next.template.Early {
 		return
 	}
 	if old.tip == news.Tip && old.node != "" && old.node != news.Node {
@@ -227,21 +231,45 @@ func (f *Feed) prepare(ctx context.Context, next *feedState, news News) error {
 	if err != nil {
 		return fmt.Errorf("node %s: %w", news.Node, err)
 	}
+	if err = f.launch(ctx, next, t, launch{raw: news.Template, answer: answer, packed: side.packed, start: start}); err != nil {
+		return fmt.Errorf("node %s: %w", news.Node, err)
+	}
+	return nil
+}
+
+// launch says where a template comes from that is put in force: the text that it was parsed from, the
+// identity that it had then, how to get the text packed, if it is being packed, and when this began.
+type launch struct {
+	raw    json.RawMessage
+	answer [sha256.Size]byte
+	packed func() []byte
+	start  time.Time
+}
+
+// launch puts a template of this gateway into next once it is rendered and the board has numbered it, or
+// what the board has in its place.
+func (f *Feed) launch(ctx context.Context, next *feedState, t *Template, l launch) error {
 	t.Seq = f.nextSeq(next.template)
 	put := make(chan *Posted, 1)
-	go func() { put <- f.put(ctx, t, news.Template, side.packed()) }()
+	go func() {
+		var packed []byte
+		if l.packed != nil {
+			packed = l.packed()
+		}
+		put <- f.put(ctx, t, l.raw, packed)
+	}()
 	rendered, err := t.render()
 	up := <-put
 	if err != nil {
-		return fmt.Errorf("node %s: %w", news.Node, err)
+		return err
 	}
 	t.answers = rendered
-	next.answer, next.posted, next.raw = answer, 0, news.Template
-	if up != nil && up.Mark != t.mark() && f.adopted(ctx, next, up) {
+	if up != nil && up.Mark != t.mark() && f.adopted(ctx, next, up, t.Early) {
 		return nil
 	}
+	next.answer, next.posted, next.raw = l.answer, 0, l.raw
 	next.number(t, up)
-	f.install(ctx, next, t, start)
+	f.install(ctx, next, t, l.start)
 	return nil
 }
 
@@ -266,7 +294,7 @@ func (f *Feed) install(ctx context.Context, next *feedState, t *Template, start 
 	f.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "template",
 		slog.Uint64("seq", t.Seq), slog.String("node", t.Node), slog.Int("height", int(t.Height)),
 		slog.String("previous", t.PreviousBlock.String()), slog.Int("transactions", len(t.Transactions)),
-		slog.Int64("fees_sat", t.Fees), slog.Int("dropped", t.Dropped),
+		slog.Int64("fees_sat", t.Fees), slog.Int("dropped", t.Dropped), slog.Bool("early", t.Early),
 		slog.Duration("prepared_in", t.Published.Sub(start)))
 }
 
@@ -363,6 +391,9 @@ func (f *Feed) publish(old, next *feedState) {
 	next.changed = make(chan struct{})
 	f.state.Store(next)
 	close(old.changed)
+	if next.replaces(old) {
+		f.hear(context.Background(), EarlyReplaced)
+	}
 }
 
 func (f *Feed) close() {

@@ -26,6 +26,9 @@ type News struct {
 	Template json.RawMessage
 	// Received is when the node's answer arrived.
 	Received time.Time
+	// Header is what the node says of Tip while Template is nil because it is making one; nil if it is not
+	// known.
+	Header *Header
 	// Err says why Template is nil: the node is making one, all nodes are lost, and so on.
 	Err error
 }

@@ -23,6 +23,9 @@ type Template struct {
 	// Published is when the Feed put it in force.
 	Published time.Time
 
+	// Early is set if the pool made it, empty, because no node had one yet on the block.
+	Early bool
+
 	PreviousBlock chainhash.Hash
 	Height        int32 // of the block to be found
 	Version       int32

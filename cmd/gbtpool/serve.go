@@ -153,7 +153,7 @@ func buildGateway(ctx context.Context, pool *config.Pool, open listeners, dir st
 	limits := api.DefaultLimits()
 	limits.Connections, limits.PerClient = pool.MaxConns, pool.MaxConnsAddr
 	cfg := app.Config{
-		Chain: settings.Chain, Coinbaser: gbt.PayTo(settings.PayoutScript), Tag: pool.CoinbaseTag,
+		Chain: settings.Chain, Coinbaser: gbt.PayTo(settings.PayoutScript), Tag: pool.CoinbaseTag, EarlyTemplate: pool.EarlyTemplate,
 		WorkKey: settings.WorkKey, Share: settings.Share, Easiest: settings.Easiest, Hardest: settings.Hardest,
 		Expires: pool.WorkExpires, Grace: pool.StaleGrace, Choice: choice(pool, &settings.Choice, dir), WorkerSeries: pool.WorkerMetrics,
 		Ledger: ledger, SharesPerMinute: pool.SharesPerMinute,

@@ -48,6 +48,8 @@ type Config struct {
 	// Coinbaser decides what blocks pay and Tag marks them; see gbt.FeedConfig.
 	Coinbaser gbt.Coinbaser
 	Tag       string
+	// EarlyTemplate has an empty template given out from when there is a new block until a node has made one.
+	EarlyTemplate bool
 	// WorkKey authenticates issued work; Share, Easiest and Hardest are the share targets; Expires
 	// and Grace bound how long work may be submitted; see gbt.IssuerConfig and gbt.JudgeConfig.
 	WorkKey                 []byte
@@ -183,9 +185,13 @@ func (a *App) buildWork() error {
 	if err != nil {
 		return err
 	}
+	early := gbt.Early{Done: a.took.hastened}
+	if cfg.EarlyTemplate {
+		early.Chain = cfg.Chain
+	}
 	a.feed, err = gbt.NewFeed(gbt.FeedConfig{
 		Source: a.nodes, Board: board, Coinbaser: coinbaser, Tag: cfg.Tag, Rules: cfg.Choice.Rules, Patience: patience,
-		Published: a.took.published, Now: time.Now, Log: cfg.Log.With("part", "feed"),
+		Published: a.took.published, Early: early, Now: time.Now, Log: cfg.Log.With("part", "feed"),
 	})
 	if err != nil {
 		return err

@@ -84,6 +84,7 @@ const (
 type latencies struct {
 	judge   *classes
 	publish prometheus.Histogram
+	early   *prometheus.CounterVec
 	blocks  *prometheus.HistogramVec
 }
 
@@ -98,10 +99,17 @@ func newLatencies(nodes []node.Node) *latencies {
 			Name: "gbtpool_template_publish_seconds", Buckets: quick(),
 			Help: "Time from a node's answer with a new template to its publication here: parsed, checked, shared with other gateways, rendered.",
 		}),
+		early: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gbtpool_early_templates_total",
+			Help: "New blocks by what came of an early template: made, replaced by a node's, or why there was none.",
+		}, []string{"result"}),
 		blocks: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gbtpool_node_block_seconds", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 			Help: "Time from a found block's arrival to a node's answer for it, accepted or refused, or to its being undelivered.",
 		}, []string{"node", "result"}),
+	}
+	for _, result := range gbt.EarlyResults() {
+		l.early.WithLabelValues(string(result))
 	}
 	for _, n := range nodes {
 		for _, result := range []node.BlockResult{node.BlockAccepted, node.BlockRefused, node.BlockUndelivered} {
@@ -113,11 +121,14 @@ func newLatencies(nodes []node.Node) *latencies {
 
 // collectors are all that Prometheus is told.
 func (l *latencies) collectors() []prometheus.Collector {
-	return []prometheus.Collector{l.judge, l.publish, l.blocks}
+	return []prometheus.Collector{l.judge, l.publish, l.blocks, l.early}
 }
 
 // published implements gbt.FeedConfig.Published.
 func (l *latencies) published(after time.Duration) { l.publish.Observe(after.Seconds()) }
+
+// hastened implements gbt.Early.Done.
+func (l *latencies) hastened(result gbt.EarlyResult) { l.early.WithLabelValues(string(result)).Inc() }
 
 // answered implements node.SetConfig.Answered.
 func (l *latencies) answered(name string, what node.BlockResult, after time.Duration) {

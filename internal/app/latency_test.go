@@ -140,6 +140,7 @@ func TestBlockSeconds(t *testing.T) {
 	registry.MustRegister(l.collectors()...)
 	l.answered("core", node.BlockAccepted, 3*time.Second)
 	l.published(2 * time.Second)
+	l.hastened(gbt.EarlyReplaced)
 	all, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func TestBlockSeconds(t *testing.T) {
 			for _, label := range m.GetLabel() {
 				name = append(name, label.GetValue())
 			}
-			got[strings.Join(name, " ")] = m.GetHistogram().GetSampleSum()
+			got[strings.Join(name, " ")] = m.GetHistogram().GetSampleSum() + m.GetCounter().GetValue()
 		}
 	}
 	want := map[string]float64{
@@ -160,6 +161,10 @@ func TestBlockSeconds(t *testing.T) {
 		"gbtpool_template_publish_seconds": 2,
 		"gbtpool_judge_seconds accepted":   0, "gbtpool_judge_seconds rejected": 0, "gbtpool_judge_seconds block": 0, "gbtpool_judge_seconds none": 0,
 	}
+	for _, result := range gbt.EarlyResults() {
+		want["gbtpool_early_templates_total "+string(result)] = 0
+	}
+	want["gbtpool_early_templates_total replaced"] = 1
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -50,6 +50,7 @@ type Pool struct {
 	SharesPerMinute    float64       `default:"6" help:"How many shares a minute each worker is aimed at sending, by a share difficulty of its own; 0 gives all who ask for none share_difficulty."`
 	WorkExpires        time.Duration `default:"10m" help:"How long work may be submitted after it was issued."`
 	StaleGrace         time.Duration `default:"3s" help:"How long after a new block work on the one before still counts."`
+	EarlyTemplate      bool          `default:"true" negatable:"" help:"Give out a first, empty template as soon as there is a new block, until a node has made its own; never where its target, version or time could be in doubt, and only on main and regtest."`
 
 	MinerTransactions       bool     `default:"true" negatable:"" help:"Let miners choose the transactions of their blocks."`
 	AllowGeneration         bool     `help:"Let miners add outputs to the coinbase, from what their own choice of transactions earns more than the pool's."`

@@ -69,6 +69,11 @@ func (c *Chain) Header(ctx context.Context, hash chainhash.Hash) (node.Header, e
 	if height, err := c.chain.BlockHeightByHash(&hash); err == nil {
 		out.Height = height
 		out.Confirmations = int64(c.chain.BestSnapshot().Height-height) + 1
+		if height > 0 {
+			if out.MedianTime, err = c.chain.PastMedianTime(&header); err != nil { // with this block's own
+				return node.Header{}, fmt.Errorf("devnet: %w", err)
+			}
+		}
 		return out, nil
 	}
 	// Off the best chain: count the way back to it.

@@ -215,7 +215,7 @@ func (l *lead) decide(now time.Time) (gbt.News, bool) {
 		return l.last, false // another node's template on the same block is as good
 	default:
 		news.Received = now
-		news.Err = errBuilding
+		news.Err, news.Header = errBuilding, v.tip.told()
 	}
 	return l.tell(news, v.tip)
 }
@@ -236,6 +236,17 @@ func (l *lead) heaviest(now time.Time) (top, floor tip) {
 		}
 	}
 	return top, floor
+}
+
+// told returns what the node that first told of a best block says of it.
+func (t *tip) told() *gbt.Header {
+	h := &gbt.Header{
+		Hash: t.hash, Previous: t.header.Previous, Height: t.header.Height, Bits: t.header.Bits, Time: t.header.Time.Unix(),
+	}
+	if !t.header.MedianTime.IsZero() {
+		h.MedianTime = t.header.MedianTime.Unix()
+	}
+	return h
 }
 
 var errBuilding = errors.New("the node builds a template on the newest block")

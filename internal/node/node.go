@@ -104,6 +104,9 @@ type Header struct {
 	Height   int32
 	Bits     uint32
 	Time     time.Time
+	// MedianTime is the median of the times of this block and the ten before it; zero if the node does
+	// not tell.
+	MedianTime time.Time
 	// Confirmations counts the blocks from this one to the tip of the best chain, 1 at the tip;
 	// -1 for a block that is not on the best chain.
 	Confirmations int64

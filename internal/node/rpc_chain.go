@@ -148,6 +148,7 @@ type blockHeader struct {
 	Confirmations int64  `json:"confirmations"`
 	Height        int32  `json:"height"`
 	Time          int64  `json:"time"`
+	MedianTime    int64  `json:"mediantime"` // absent from btcd
 	Bits          string `json:"bits"`
 	Previous      string `json:"previousblockhash"` // absent for the genesis block, zeros from btcd
 }
@@ -173,6 +174,9 @@ func (r *RPC) Header(ctx context.Context, hash chainhash.Hash) (Header, error) {
 		return Header{}, r.fail(method, fmt.Errorf("%w: bits: %w", ErrMalformed, err))
 	}
 	out.Bits = uint32(bits)
+	if in.MedianTime > 0 {
+		out.MedianTime = time.Unix(in.MedianTime, 0)
+	}
 	if in.Previous != "" {
 		if out.Previous, err = parseHash(in.Previous); err != nil {
 			return Header{}, r.fail(method, err)

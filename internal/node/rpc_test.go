@@ -163,7 +163,7 @@ func TestRecordedHeader(t *testing.T) {
 	}
 	want := Header{
 		Hash: ours, Previous: hashOf(t, "53eaa41750bb8b7bb3faee85f8c3dbb219abed851e1d38aa570e86e808c3b4c9"),
-		Height: 102, Bits: 0x207fffff, Time: time.Unix(1795416820, 0), Confirmations: 1,
+		Height: 102, Bits: 0x207fffff, Time: time.Unix(1795416820, 0), MedianTime: time.Unix(1795416819, 0), Confirmations: 1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

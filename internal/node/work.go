@@ -28,6 +28,8 @@ type tip struct {
 	// work is the number of expected hashes in the chain, counted from an arbitrary block that is
 	// the same for all tips of one workIndex; nil in the zero tip.
 	work *big.Int
+	// header is what the first node to tell of it said.
+	header Header
 }
 
 // placed is a header's place in a workIndex.
@@ -35,6 +37,7 @@ type placed struct {
 	height int32
 	bits   uint32
 	work   *big.Int
+	header Header
 }
 
 // workIndex knows the recent headers of all nodes and so which chain has the most work. Chains
@@ -55,7 +58,7 @@ func (x *workIndex) locate(ctx context.Context, chain Chain, hash chainhash.Hash
 	for at := hash; len(walk) < maxWalk; {
 		if p, ok := x.find(at); ok {
 			if len(walk) == 0 {
-				return tip{hash: hash, height: p.height, bits: p.bits, work: p.work}, nil
+				return tip{hash: hash, height: p.height, bits: p.bits, work: p.work, header: p.header}, nil
 			}
 			break
 		}
@@ -103,7 +106,7 @@ func (x *workIndex) add(walk []Header) tip {
 		if known, ok := x.headers[h.Hash]; ok {
 			work = known.work // another node's goroutine was faster
 		}
-		best = placed{height: h.Height, bits: h.Bits, work: work}
+		best = placed{height: h.Height, bits: h.Bits, work: work, header: h}
 		if len(x.headers) == 0 {
 			x.lowest, x.highest = h.Height, h.Height
 		}
@@ -111,7 +114,7 @@ func (x *workIndex) add(walk []Header) tip {
 		x.lowest, x.highest = min(x.lowest, h.Height), max(x.highest, h.Height)
 	}
 	x.prune()
-	return tip{hash: walk[0].Hash, height: best.height, bits: best.bits, work: best.work}
+	return tip{hash: walk[0].Hash, height: best.height, bits: best.bits, work: best.work, header: walk[0]}
 }
 
 // estimate returns the work before a header whose parent is unknown: that of the known header

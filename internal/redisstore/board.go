@@ -122,7 +122,11 @@ func (b *Board) Post(ctx context.Context, t *gbt.Posted) (*gbt.Posted, error) {
 // post runs the script; without fields it only keeps longer what is there. nil if nothing is.
 func (b *Board) post(ctx context.Context, ledger string, t *gbt.Posted, fields ...any) (*gbt.Posted, error) {
 	names := []string{b.keys.pool("genesis"), b.keys.pool("templates"), b.head(t.PreviousBlock), b.template(t.PreviousBlock, t.Mark)}
-	args := append([]any{ledger, b.cfg.Gateway, markText(t.Mark), t.Seq, b.silence.Milliseconds(), b.keep.Milliseconds()}, fields...)
+	early := ""
+	if t.Early {
+		early = markText(t.Mark)
+	}
+	args := append([]any{ledger, b.cfg.Gateway, markText(t.Mark), t.Seq, b.silence.Milliseconds(), b.keep.Milliseconds(), early}, fields...)
 	v, err := b.call(ctx, b.scripts.post, names, args...)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ func BoardContract(t *testing.T, open func(testing.TB) (one, other gbt.Board)) {
 		"numbers grow over all blocks":        boardNumbers,
 		"a gateway keeps its block":           boardKeeps,
 		"a silent gateway is replaced":        boardReplaces,
+		"an early template gives way":         boardHastens,
 	} {
 		t.Run(name, func(t *testing.T) {
 			one, other := open(t)
@@ -119,6 +120,48 @@ func boardKeeps(t *testing.T, one, other gbt.Board) {
 	}
 	if _, err := other.Find(t.Context(), onBlock(1), 8); !errors.Is(err, gbt.ErrNotPosted) {
 		t.Fatalf("a template that was never in force: %v", err)
+	}
+}
+
+func boardHastens(t *testing.T, one, other gbt.Board) {
+	t.Helper()
+	early := template(1, 7, 3)
+	early.Early = true
+	seq := post(t, one, early)
+	// Another early one does not take its place, and the same has its number.
+	if again := post(t, other, early); again != seq {
+		t.Fatalf("the number of the same early template is %d, was %d", again, seq)
+	}
+	rival := template(1, 8, 4)
+	rival.Early = true
+	if up, err := other.Post(t.Context(), rival); err != nil || up.Mark != 7 || up.Seq != seq {
+		t.Fatalf("after another early template in force is %+v, %v", up, err)
+	}
+	sees(t, one, 1, 0, nil) // it is one's still
+	full := template(1, 9, 5)
+	full.Packed = other.Pack(full.Answer)
+	full.Seq, full.Packed = post(t, other, full), nil
+	if full.Seq <= seq {
+		t.Fatalf("the number after %d is %d", seq, full.Seq)
+	}
+	sees(t, one, 1, seq, full)
+	// Which is no early one, and stays.
+	for _, late := range []*gbt.Posted{early, rival, template(1, 10, 6)} {
+		if up, err := one.Post(t.Context(), late); err != nil || up.Mark != 9 {
+			t.Fatalf("after %08x in force is %+v, %v", late.Mark, up, err)
+		}
+	}
+	if got, err := one.Find(t.Context(), onBlock(1), 7); err != nil || got.Seq != seq {
+		t.Fatalf("the early template is %+v, %v", got, err)
+	}
+	// A node's template that is like the early one counts as the node's.
+	same := template(2, 7, 7)
+	same.Early = true
+	post(t, one, same)
+	same.Early = false
+	post(t, other, same)
+	if up, err := one.Post(t.Context(), template(2, 8, 8)); err != nil || up.Mark != 7 {
+		t.Fatalf("in the place of a node's in force is %+v, %v", up, err)
 	}
 }
 
