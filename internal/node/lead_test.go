@@ -422,6 +422,35 @@ func TestWorkIndex(t *testing.T) {
 	})
 }
 
+// TestMedianTime works out what a node does not tell, once it has told of enough blocks.
+func TestMedianTime(t *testing.T) {
+	w, best := newWorld()
+	index, chain := newWorkIndex(), &chainOf{w: w}
+	// Minutes after the hour, out of order. The blocks know no median time.
+	minutes := []int64{0, 10, 5, 30, 7, 40, 20, 50, 25, 60, 35, 70, 41}
+	for i, m := range minutes {
+		best = w.grow(best, 1)
+		w.mu.Lock()
+		h := w.headers[best]
+		h.Time, h.MedianTime = time.Unix(1_700_000_000+60*m, 0), time.Time{}
+		w.headers[best] = h
+		w.mu.Unlock()
+		got, err := index.locate(t.Context(), chain, best, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := time.Time{}
+		if i >= 10 {
+			last := slices.Clone(minutes[i-10 : i+1])
+			slices.Sort(last)
+			want = time.Unix(1_700_000_000+60*last[5], 0)
+		}
+		if !got.header.MedianTime.Equal(want) {
+			t.Errorf("after block %d the median time is %s, want %s", i+1, got.header.MedianTime, want)
+		}
+	}
+}
+
 // TestWorkIndexApart has chains that do not meet in what a node is asked for.
 func TestWorkIndexApart(t *testing.T) {
 	w, genesis := newWorld()

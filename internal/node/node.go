@@ -105,7 +105,7 @@ type Header struct {
 	Bits     uint32
 	Time     time.Time
 	// MedianTime is the median of the times of this block and the ten before it; zero if the node does
-	// not tell.
+	// not tell, as btcd.
 	MedianTime time.Time
 	// Confirmations counts the blocks from this one to the tip of the best chain, 1 at the tip;
 	// -1 for a block that is not on the best chain.

@@ -236,6 +236,31 @@ func TestFreshBlockWaits(t *testing.T) {
 	})
 }
 
+// TestTemplatesDoNotWait has a node not asked of itself while a template of it waits, if that has time.
+func TestTemplatesDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, first := newWorld()
+		a := newFake("a", w, first)
+		r := newRig(t, func(c *SetConfig) { c.WatchEvery, c.InfoEvery = time.Hour, time.Minute }, []*fakeNode{a})
+		defer r.stop()
+		r.after(90 * time.Second)
+		asked := a.count("info")
+		tip := a.extend()
+		r.after(0)
+		r.want("a", tip)
+		if n := a.count("info") - asked; n != 0 {
+			t.Errorf("the node was asked of itself %d times before its template was told", n)
+		}
+		r.after(time.Minute)
+		tip = a.extend()
+		r.after(0)
+		r.want("a", tip)
+		if n := a.count("info") - asked; n != 1 {
+			t.Errorf("the node was asked of itself %d times in two and a half minutes, want once", n)
+		}
+	})
+}
+
 // TestTellsOfHeaders has news of a block that there is no template on yet come with its header at once.
 func TestTellsOfHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

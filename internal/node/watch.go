@@ -140,7 +140,11 @@ func (w *watcher) pause() time.Duration {
 // check asks the node for what is due and fills in r.
 func (w *watcher) check(ctx context.Context, r *report) {
 	cfg := &w.set.cfg
-	if w.infoAt.IsZero() || !w.usable || r.at.Sub(w.infoAt) >= cfg.InfoEvery {
+	every := cfg.InfoEvery
+	if r.source == longPoll {
+		every *= 2 // miners wait for the template that has come; the watchdog asks soon
+	}
+	if w.infoAt.IsZero() || !w.usable || r.at.Sub(w.infoAt) >= every {
 		info, err := within(ctx, cfg.ProbeTimeout, w.node.Info)
 		if err != nil {
 			w.fail(r, err)

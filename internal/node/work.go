@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,7 +105,10 @@ func (x *workIndex) add(walk []Header) tip {
 		h := walk[i]
 		work = new(big.Int).Add(work, blockchain.CalcWork(h.Bits))
 		if known, ok := x.headers[h.Hash]; ok {
-			work = known.work // another node's goroutine was faster
+			work, h = known.work, known.header // another node's goroutine was faster
+		}
+		if h.MedianTime.IsZero() {
+			h.MedianTime = x.medianTime(h)
 		}
 		best = placed{height: h.Height, bits: h.Bits, work: work, header: h}
 		if len(x.headers) == 0 {
@@ -114,7 +118,26 @@ func (x *workIndex) add(walk []Header) tip {
 		x.lowest, x.highest = min(x.lowest, h.Height), max(x.highest, h.Height)
 	}
 	x.prune()
-	return tip{hash: walk[0].Hash, height: best.height, bits: best.bits, work: best.work, header: walk[0]}
+	return tip{hash: walk[0].Hash, height: best.height, bits: best.bits, work: best.work, header: best.header}
+}
+
+// medianSpan is how many blocks' times a median time is of.
+const medianSpan = 11
+
+// medianTime returns the median of the times of a block and the ten before it, for nodes that do not tell;
+// zero if not all of them are known.
+func (x *workIndex) medianTime(h Header) time.Time {
+	times := []time.Time{h.Time}
+	for len(times) < medianSpan {
+		before, ok := x.headers[h.Previous]
+		if !ok {
+			return time.Time{}
+		}
+		h = before.header
+		times = append(times, h.Time)
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return times[medianSpan/2]
 }
 
 // estimate returns the work before a header whose parent is unknown: that of the known header
