@@ -33,6 +33,9 @@ type FeedConfig struct {
 	Board Board
 	// Rules are what the operator wants of the transactions.
 	Rules SetRules
+	// Compress has what all work on a template shares compressed too, in the background. It takes a core for
+	// some 50 ms for each full template.
+	Compress bool
 	// Patience is how long who asks for work waits while there is none, before ErrUnavailable.
 	Patience time.Duration
 	// Published, if set, hears how long after a node's answer there was a new template for it here: parsed,
@@ -56,6 +59,8 @@ type Feed struct {
 	// away is set while the Board does not answer, and recalls are its look-ups under way.
 	away    atomic.Bool
 	recalls singleflight.Group
+	// press compresses answers; nil if that is not wanted.
+	press *press
 }
 
 // feedState is all that the Feed knows at a moment. It is immutable; changed is closed when
@@ -95,6 +100,12 @@ func NewFeed(cfg FeedConfig) (*Feed, error) {
 		return nil, fmt.Errorf("feed: the coinbase tag %q is longer than %d bytes", cfg.Tag, MaxTag)
 	}
 	f := &Feed{cfg: cfg, roster: roster{by: make(map[chainhash.Hash]Payees)}}
+	if cfg.Compress {
+		var err error
+		if f.press, err = newPress(cfg.Log); err != nil {
+			return nil, err
+		}
+	}
 	f.state.Store(&feedState{
 		err:      errors.New("waiting for the first template of a node"),
 		errSince: cfg.Now(),
@@ -125,6 +136,12 @@ func (f *Feed) Run(ctx context.Context) error {
 	if f.cfg.Board != nil {
 		g.Go(func() error {
 			f.watch(within, board)
+			return nil
+		})
+	}
+	if f.press != nil {
+		g.Go(func() error {
+			f.press.run(within)
 			return nil
 		})
 	}
@@ -393,6 +410,9 @@ func (f *Feed) publish(old, next *feedState) {
 	close(old.changed)
 	if next.replaces(old) {
 		f.hear(context.Background(), EarlyReplaced)
+	}
+	if next.template != old.template {
+		f.press.begin(next.template)
 	}
 }
 

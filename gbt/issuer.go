@@ -155,6 +155,7 @@ func (i *Issuer) Issue(account Account, req TemplateRequest) (*Work, error) {
 	if w.tail, err = t.answers.in(look); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	i.cfg.Feed.press.want(whole.Seq, w.tail)
 	w.head, err = i.renderHead(w, tok, &req, state.submitOld(req.LongPollID, now, i.cfg.Grace))
 	return w, err
 }

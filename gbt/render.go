@@ -20,12 +20,12 @@ const (
 	forced = "!"
 )
 
-// answers is the part of the getblocktemplate result that all work on a template shares, as JSON
-// text without the opening brace. It is megabytes, so each style of it is rendered once.
+// answers is the part of the getblocktemplate result that all work on a template shares. It is
+// megabytes, so each style of it is rendered once.
 type answers struct {
-	plain            []byte
-	stripped, silent func() ([]byte, error)
-	strippedSilent   func() ([]byte, error)
+	plain            *rendered
+	stripped, silent func() (*rendered, error)
+	strippedSilent   func() (*rendered, error)
 }
 
 // style is how transactions are described to a client.
@@ -36,12 +36,16 @@ type style struct {
 
 // render makes the answers: the plain style now, the others when somebody needs them.
 func (t *Template) render() (*answers, error) {
-	plain, err := t.renderTail(style{})
+	in := func(s style) (*rendered, error) {
+		text, err := t.renderTail(s)
+		return &rendered{text: text}, err
+	}
+	plain, err := in(style{})
 	if err != nil {
 		return nil, err
 	}
-	of := func(s style) func() ([]byte, error) {
-		return sync.OnceValues(func() ([]byte, error) { return t.renderTail(s) })
+	of := func(s style) func() (*rendered, error) {
+		return sync.OnceValues(func() (*rendered, error) { return in(s) })
 	}
 	return &answers{
 		plain: plain, stripped: of(style{stripped: true}), silent: of(style{silent: true}),
@@ -50,7 +54,7 @@ func (t *Template) render() (*answers, error) {
 }
 
 // in returns the answer in a style.
-func (a *answers) in(s style) ([]byte, error) {
+func (a *answers) in(s style) (*rendered, error) {
 	switch s {
 	case style{stripped: true}:
 		return a.stripped()
@@ -63,7 +67,7 @@ func (a *answers) in(s style) ([]byte, error) {
 	}
 }
 
-// renderTail renders the answer in a style.
+// renderTail renders the answer in a style, without the opening brace.
 func (t *Template) renderTail(s style) ([]byte, error) {
 	small, err := json.Marshal(struct {
 		Version     int32          `json:"version"`

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/gbtpool/gbtpool/gbt/splice"
 )
 
 // ErrUnavailable matches errors that a retry cures: there is no template to give work on. The
@@ -32,13 +34,18 @@ type Work struct {
 	Mutable []string
 	offer   offer
 	// head is the JSON that is particular to this work, tail what it shares.
-	head, tail []byte
+	head []byte
+	tail *rendered
 }
 
 // Result returns the getblocktemplate result as two pieces of JSON text: head is particular to
 // this work and small, tail is shared by all work on the template and large. The result is the
 // two in turn. Neither may be modified.
-func (w *Work) Result() (head, tail []byte) { return w.head, w.tail }
+func (w *Work) Result() (head, tail []byte) { return w.head, w.tail.text }
+
+// Packed returns the tail of Result in a content coding; nil if it is not served in that, or not yet:
+// templates are compressed after they are published, while work on them is given out.
+func (w *Work) Packed(c splice.Coding) *splice.Text { return w.tail.packed(c) }
 
 // Block returns the work as a whole block that only lacks its proof of work, serialised: what a
 // node is asked about in a proposal (BIP 23, Block Proposal).
