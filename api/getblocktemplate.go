@@ -56,7 +56,7 @@ func (s *Server) work(ctx context.Context, c *call, req gbt.TemplateRequest) (pi
 	if err != nil {
 		return nil, err
 	}
-	c.poll = req.LongPollID != ""
+	c.poll, c.work = req.LongPollID != "", work
 	head, tail := work.Result()
 	return pieces{head, tail}, nil
 }

@@ -148,11 +148,17 @@ func newPool(t *testing.T, change ...func(*Config)) *pool {
 // newPoolPaying makes a pool whose blocks pay what coinbaser says.
 func newPoolPaying(t *testing.T, coinbaser gbt.Coinbaser, change ...func(*Config)) *pool {
 	t.Helper()
+	return newPoolFeeding(t, gbt.FeedConfig{Coinbaser: coinbaser, Compress: true}, change...)
+}
+
+// newPoolFeeding makes a pool whose feed is as feeding says, which need not say what all have.
+func newPoolFeeding(t *testing.T, feeding gbt.FeedConfig, change ...func(*Config)) *pool {
+	t.Helper()
 	p := &pool{t: t, news: make(news), log: new(journal)}
 	log := slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	feed, err := gbt.NewFeed(gbt.FeedConfig{
-		Source: p.news, Coinbaser: coinbaser, Tag: "/test/", Patience: 2 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	})
+	feeding.Source, feeding.Tag, feeding.Patience, feeding.Now = p.news, "/test/", 2*time.Second, time.Now
+	feeding.Log = slog.New(slog.DiscardHandler)
+	feed, err := gbt.NewFeed(feeding)
 	if err != nil {
 		t.Fatal(err)
 	}

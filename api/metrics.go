@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/gbt/splice"
 )
 
 // The labels that stand for what has no name of its own.
@@ -15,6 +16,8 @@ const (
 	labelInvalid = "invalid"
 	labelUnknown = "unknown"
 	labelOther   = "other"
+	// labelIdentity is the name of no content coding (RFC 9110, section 12.5.3).
+	labelIdentity = "identity"
 )
 
 // The doors that clients are limited at: miners' and that of people and their programs.
@@ -34,6 +37,7 @@ type metrics struct {
 	submissions  *prometheus.CounterVec
 	proposals    *prometheus.CounterVec
 	blocks       *prometheus.CounterVec
+	answers      *prometheus.CounterVec
 	polls        prometheus.Gauge
 	connections  prometheus.Gauge
 	refused      prometheus.Counter
@@ -75,6 +79,9 @@ func (m *metrics) count() {
 		Name: "gbtpool_blocks_total",
 		Help: "Submissions that met the network target, by what the full nodes said.",
 	}, []string{"result"})
+	m.answers = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gbtpool_templates_sent_total", Help: "Templates sent in answers to single calls, by the content coding.",
+	}, []string{"coding"})
 	m.polls = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gbtpool_longpolls_waiting", Help: "Long polls that wait for a template.",
 	})
@@ -123,7 +130,7 @@ func (m *metrics) time() {
 
 func (m *metrics) register(cfg *Config) error {
 	collectors := []prometheus.Collector{
-		m.requests, m.requestBytes, m.submissions, m.proposals, m.blocks, m.polls, m.connections, m.refused,
+		m.requests, m.requestBytes, m.submissions, m.proposals, m.blocks, m.answers, m.polls, m.connections, m.refused,
 		m.templates, m.delay, m.wakes, m.submits, m.proposes, m.pages, m.limited, newTemplateCollector(cfg.Desk),
 	}
 	if m.workers != nil {
@@ -152,6 +159,9 @@ func (m *metrics) begin() {
 	}
 	for _, result := range []string{blockAccepted, blockDuplicate, blockInconclusive, blockRefused, blockFailed} {
 		m.blocks.WithLabelValues(result)
+	}
+	for _, coding := range []string{labelIdentity, string(splice.Gzip), string(splice.Zstd)} {
+		m.answers.WithLabelValues(coding)
 	}
 	for _, door := range []string{doorRPC, doorHTTP} {
 		m.limited.WithLabelValues(door)

@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/gbtpool/gbtpool/api/accept"
+	"github.com/gbtpool/gbtpool/gbt/splice"
 )
 
 // writeSize is how much is written at a time. Each piece has the write timeout to itself, so a
@@ -23,32 +26,76 @@ func (p pieces) size() (n int) {
 	return n
 }
 
+// line ends the text with a newline.
+func (p pieces) line() pieces {
+	last := len(p) - 1
+	p[last] = append(p[last], '\n')
+	return p
+}
+
+// What goes around results.
+const (
+	beginOld = `{"result":`
+	beginV2  = `{"jsonrpc":"2.0","result":`
+	// endSize is how much goes after a result beside the id, in bytes.
+	endSize = len(`,"error":null,"id":}` + "\n")
+)
+
 // reply wraps a result, or the error that is not nil, for the call's version of JSON-RPC: the old
 // ones have result and error always, 2.0 has one of them. The id is there if the call had one.
+//
+// The first piece of the result goes with what comes before it, as it is short. The first and the last piece
+// returned are nobody else's.
 func (q *request) reply(result pieces, e *rpcError) pieces {
-	var out pieces
-	add := func(s string) { out = append(out, []byte(s)) }
+	if e != nil {
+		result = pieces{e.text()}
+	}
+	begin := ""
 	switch {
 	case e == nil && q.v2:
-		add(`{"jsonrpc":"2.0","result":`)
-		out = append(out, result...)
+		begin = beginV2
 	case e == nil:
-		add(`{"result":`)
-		out = append(out, result...)
-		add(`,"error":null`)
+		begin = beginOld
 	case q.v2:
-		add(`{"jsonrpc":"2.0","error":`)
-		out = append(out, e.text())
+		begin = `{"jsonrpc":"2.0","error":`
 	default:
-		add(`{"result":null,"error":`)
-		out = append(out, e.text())
+		begin = `{"result":null,"error":`
+	}
+	first := make([]byte, 0, len(begin)+len(result[0]))
+	first = append(append(first, begin...), result[0]...)
+	out := append(append(make(pieces, 0, len(result)+1), first), result[1:]...)
+
+	last := make([]byte, 0, endSize+len(q.id))
+	if e == nil && !q.v2 {
+		last = append(last, `,"error":null`...)
 	}
 	if q.id != nil {
-		add(`,"id":`)
-		out = append(out, q.id)
+		last = append(append(last, `,"id":`...), q.id...)
 	}
-	add("}")
-	return out
+	return append(out, append(last, '}'))
+}
+
+// coded returns the reply with work in the content coding that suits the client best of those that the work is
+// there in. A long poll that has begun goes on as it began: its first byte has said that there is none.
+func (s *Server) coded(h http.Header, c *call, body pieces) pieces {
+	c.out.header("Vary", "Accept-Encoding")
+	var offered [2]string
+	n := 0
+	for _, coding := range [...]splice.Coding{splice.Zstd, splice.Gzip} { // of two that are as welcome the first
+		if !c.out.begun && c.work.Packed(coding) != nil {
+			offered[n] = string(coding)
+			n++
+		}
+	}
+	coding := accept.Coding(h, offered[:n]...)
+	if coding == "" {
+		s.metrics.answers.WithLabelValues(labelIdentity).Inc()
+		return body
+	}
+	s.metrics.answers.WithLabelValues(coding).Inc()
+	c.out.header("Content-Encoding", coding)
+	first, tail, last := c.work.Packed(splice.Coding(coding)).Join(body[0], body[len(body)-1])
+	return pieces{first, tail, last}
 }
 
 // stream is the way back to the client: one reply, before which whitespace may go out to show that

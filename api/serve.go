@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gbtpool/gbtpool/api/guard"
+	"github.com/gbtpool/gbtpool/gbt"
 )
 
 // method is one JSON-RPC method. It returns its result as JSON, or an error for asRPCError.
@@ -52,6 +53,8 @@ type call struct {
 	size int
 	// received is when the request had arrived in full, and woken when a template was there for it.
 	received, woken time.Time
+	// work is what the result was made of, if it is work.
+	work *gbt.Work
 	// poll is true for an answered long poll, and proposal for a proposal.
 	poll, proposal bool
 	// detail says more than the result of a submission or a proposal that was not simply accepted.
@@ -146,9 +149,12 @@ func (s *Server) serveCall(r *http.Request, c *call) {
 		status = e.httpStatus(c.v2)
 	}
 	c.explain(e)
-	body := append(c.reply(result, e), []byte("\n"))
+	body := c.reply(result, e).line()
 	if c.notification() && status == http.StatusOK {
 		status, body = http.StatusNoContent, nil
+	}
+	if c.work != nil && len(body) > 0 {
+		body = s.coded(r.Header, c, body)
 	}
 	err = c.out.send(status, body)
 	s.finish(r, c, status, err)
@@ -178,7 +184,7 @@ func (s *Server) abort(r *http.Request, c *call, err error) {
 func (s *Server) refuse(r *http.Request, out *stream, q *request, e *rpcError) {
 	c := &call{request: *q, out: out, received: time.Now()}
 	status := e.httpStatus(q.v2)
-	err := out.send(status, append(q.reply(nil, e), []byte("\n")))
+	err := out.send(status, q.reply(nil, e).line())
 	s.finish(r, c, status, errors.Join(e, err))
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/gbtpool/gbtpool/gbt"
 )
@@ -37,7 +40,7 @@ func exchange(t *testing.T, c net.Conn, raw string) answer {
 	return a
 }
 
-// readAnswer reads one reply.
+// readAnswer reads one reply, whatever it is coded in.
 func readAnswer(t *testing.T, r *bufio.Reader) answer {
 	t.Helper()
 	resp, err := http.ReadResponse(r, nil)
@@ -45,7 +48,17 @@ func readAnswer(t *testing.T, r *bufio.Reader) answer {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
+	var in io.Reader = resp.Body
+	switch resp.Header.Get("Content-Encoding") {
+	case "gzip":
+		in, err = gzip.NewReader(in)
+	case "zstd":
+		in, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(in)
 	if err != nil {
 		t.Fatal(err)
 	}

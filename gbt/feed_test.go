@@ -18,16 +18,12 @@ import (
 const testPatience = 30 * time.Second
 
 // follow runs a feed in the bubble that the test is in. stop ends it and returns what Run said.
-func follow(t *testing.T, source Source, change ...func(*FeedConfig)) (f *Feed, stop func() error) {
+func follow(t *testing.T, source Source) (f *Feed, stop func() error) {
 	t.Helper()
-	cfg := FeedConfig{
+	f, err := NewFeed(FeedConfig{
 		Source: source, Coinbaser: PayTo(poolScript()), Tag: testTag, Patience: testPatience, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler),
-	}
-	for _, f := range change {
-		f(&cfg)
-	}
-	f, err := NewFeed(cfg)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

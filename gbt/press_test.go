@@ -134,17 +134,21 @@ func TestPressOld(t *testing.T) {
 func TestFeedCompresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := make(scriptedSource)
-		f, stop := follow(t, source, func(c *FeedConfig) { c.Compress = true })
+		p := newPool(t, func(f *FeedConfig, _ *IssuerConfig, _ *JudgeConfig) { f.Compress, f.Source = true, source })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.feed.Run(ctx) }()
 		source <- newsOf(t, 1, 0)
 		synctest.Wait()
-		current, err := f.Current()
+		current, err := p.feed.Current()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(current.answers.plain.text) < worthPacking || current.answers.plain.gzip.Load() == nil {
 			t.Error("the template was not compressed")
 		}
-		if err := stop(); err != nil {
+		cancel()
+		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})

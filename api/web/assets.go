@@ -17,6 +17,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/gbtpool/gbtpool/api/accept"
 )
 
 //go:embed assets
@@ -130,25 +132,11 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Vary", "Accept-Encoding")
 	body := f.plain
-	if takesGzip(r) {
+	if accept.Coding(r.Header, "gzip") != "" {
 		h.Set("Content-Encoding", "gzip")
 		body = f.gzip
 	}
 	send(w, r, http.StatusOK, body)
-}
-
-// takesGzip reports whether a client understands gzip (RFC 9110, section 12.5.3).
-func takesGzip(r *http.Request) bool {
-	for offer := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		coding, params, _ := strings.Cut(strings.TrimSpace(offer), ";")
-		if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
-			continue
-		}
-		q, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
-		weight, err := strconv.ParseFloat(q, 64)
-		return !ok || err != nil || weight > 0
-	}
-	return false
 }
 
 // send writes an answer. HEAD gets the headers alone.

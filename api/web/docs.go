@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gbtpool/gbtpool"
+	"github.com/gbtpool/gbtpool/api/accept"
 	"github.com/gbtpool/gbtpool/api/oas"
 )
 
@@ -34,7 +35,7 @@ func (p *Pages) openapi(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := []byte(gbtpool.Contract())
-	if takesGzip(r) {
+	if accept.Coding(r.Header, "gzip") != "" {
 		h.Set("Content-Encoding", "gzip")
 		body = p.contract.gzip
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/gbtpool/gbtpool/api/accept"
 	"github.com/gbtpool/gbtpool/api/oas"
 )
 
@@ -186,7 +187,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, name string, pg *
 	}
 	h.Set("Vary", "Accept-Encoding, Cookie")
 	content := body.Bytes()
-	if takesGzip(r) {
+	if accept.Coding(r.Header, "gzip") != "" {
 		if packed, err := packPage(content); err == nil {
 			h.Set("Content-Encoding", "gzip")
 			content = packed

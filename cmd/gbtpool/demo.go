@@ -166,7 +166,7 @@ func (d *demo) build(ctx context.Context, listener net.Listener, log *slog.Logge
 			Redis:   redisstore.Config{Prefix: "demo", Slow: 2 * time.Second},
 			Gateway: "demo", Multiple: demoMultiple, SpoolBytes: 64 << 20,
 		},
-		Listener: listener, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(), Door: door,
+		Listener: listener, Compress: true, KeepAlive: 30 * time.Second, Limits: api.DefaultLimits(), Door: door,
 		Verdicts: d.verdict, Log: log,
 	})
 	if err == nil {

@@ -157,7 +157,7 @@ func buildGateway(ctx context.Context, pool *config.Pool, open listeners, dir st
 		WorkKey: settings.WorkKey, Share: settings.Share, Easiest: settings.Easiest, Hardest: settings.Hardest,
 		Expires: pool.WorkExpires, Grace: pool.StaleGrace, Choice: choice(pool, &settings.Choice, dir), WorkerSeries: pool.WorkerMetrics,
 		Ledger: ledger, SharesPerMinute: pool.SharesPerMinute,
-		Listener: open.mine, KeepAlive: pool.KeepAlive, Limits: limits, Door: door, Log: log,
+		Listener: open.mine, Compress: pool.Compress, KeepAlive: pool.KeepAlive, Limits: limits, Door: door, Log: log,
 		Watch: node.SetConfig{
 			Chain: pool.Chain, WatchEvery: pool.NodePoll, CallTimeout: pool.NodeTimeout, LostAfter: pool.NodeLost,
 			Hints: make(map[string]<-chan node.Hint),

@@ -74,6 +74,8 @@ type Config struct {
 
 	// Listener is where miners are served. Required.
 	Listener net.Listener
+	// Compress has templates served compressed to clients that accept it; see gbt.FeedConfig.
+	Compress bool
 	// KeepAlive and Limits are the door's; see api.Config.
 	KeepAlive time.Duration
 	Limits    api.Limits
@@ -191,7 +193,7 @@ func (a *App) buildWork() error {
 	}
 	a.feed, err = gbt.NewFeed(gbt.FeedConfig{
 		Source: a.nodes, Board: board, Coinbaser: coinbaser, Tag: cfg.Tag, Rules: cfg.Choice.Rules, Patience: patience,
-		Published: a.took.published, Early: early, Now: time.Now, Log: cfg.Log.With("part", "feed"),
+		Compress: cfg.Compress, Published: a.took.published, Early: early, Now: time.Now, Log: cfg.Log.With("part", "feed"),
 	})
 	if err != nil {
 		return err

@@ -41,6 +41,7 @@ type Pool struct {
 
 	Listen       string        `default:"127.0.0.1:9332" help:"Address and port to serve miners on."`
 	KeepAlive    time.Duration `default:"30s" help:"Interval of the bytes that keep idle proxies from cutting long polls; 0 for none."`
+	Compress     bool          `default:"true" negatable:"" help:"Send templates compressed, by gzip or zstd, to miners that accept it."`
 	MaxConns     int           `default:"20000" help:"Most connections at a time."`
 	MaxConnsAddr int           `default:"200" help:"Most connections at a time from one client address."`
 
