@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,60 +18,90 @@ const (
 	capabilityServerlist = "serverlist"
 )
 
-// renderHead returns the JSON that is particular to the work: an object without its closing brace.
-func (i *Issuer) renderHead(w *Work, tok token, req *TemplateRequest, submitOld *bool) ([]byte, error) {
-	type coinbaseTxn struct {
-		Data     string `json:"data"`
-		TxID     string `json:"txid"`
-		Hash     string `json:"hash"`
-		Depends  []int  `json:"depends"`
-		Fee      *int64 `json:"fee,omitempty"`
-		Sigops   int64  `json:"sigops"`
-		Required bool   `json:"required"`
+// headSize is room for the members of a head beside what is told by its parts' lengths, in bytes.
+const headSize = 1024
+
+// headParts are the members that do not depend on the work, as JSON with a comma before each; empty if there
+// is nothing to tell.
+type headParts struct {
+	uri, servers, expires []byte
+}
+
+// newHeadParts renders what heads have in common.
+func newHeadParts(cfg *IssuerConfig) (headParts, error) {
+	p := headParts{expires: strconv.AppendInt([]byte(`,"expires":`), int64(cfg.Expires/time.Second), 10)}
+	if cfg.LongPollURI != "" {
+		uri, err := json.Marshal(cfg.LongPollURI)
+		if err != nil {
+			return p, fmt.Errorf("issuer: %w", err)
+		}
+		p.uri = append([]byte(`,"longpolluri":`), uri...)
 	}
-	txid := doubleHash(w.Coinbase).String()
-	coinbase := coinbaseTxn{
-		Data: hex.EncodeToString(w.Coinbase), TxID: txid, Hash: txid, Depends: []int{},
-		Sigops: w.Template.coinbase.sigops, Required: true,
+	if len(cfg.Servers) > 0 {
+		servers, err := json.Marshal(cfg.Servers)
+		if err != nil {
+			return p, fmt.Errorf("issuer: %w", err)
+		}
+		p.servers = append([]byte(`,"serverlist":`), servers...)
 	}
-	if w.Template.FeesKnown {
-		fee := -w.Template.Fees // BIP 22: for the coinbase, the negative of the fees collected
-		coinbase.Fee = &fee
+	return p, nil
+}
+
+// renderHead returns the JSON that is particular to the work: an object without its end, to go on with another
+// member. Each miner has one made, so it is written as it goes; nothing in it needs escaping.
+func (i *Issuer) renderHead(w *Work, tok token, req *TemplateRequest, submitOld *bool) []byte {
+	b := make([]byte, 0, headSize+2*len(w.Coinbase)+len(i.parts.uri)+len(i.parts.servers))
+	b = append(b, `{"capabilities":["`+capabilityProposal+`"],"mutable":[`...)
+	for n, name := range w.Mutable {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), name...), '"')
 	}
-	var servers []Server
-	if slices.Contains(req.Capabilities, capabilityServerlist) {
-		servers = i.cfg.Servers
-	}
-	aux := map[string]string{}
+	b = append(b, `],"coinbasetxn":`...)
+	b = appendCoinbase(b, w)
+	b = append(b, `,"coinbaseaux":{`...)
 	if w.offer.has(offerCoinbase) {
 		// A coinbase of the miner's own has to hold the token, right after the height.
-		aux["workid"] = hex.EncodeToString(append([]byte{tokenSize}, tok[:]...))
+		b = append(b, `"workid":"`...)
+		b = hex.AppendEncode(b, []byte{tokenSize})
+		b = append(hex.AppendEncode(b, tok[:]), '"')
 	}
-	head, err := json.Marshal(struct {
-		Capabilities []string          `json:"capabilities"`
-		Mutable      []string          `json:"mutable"`
-		CoinbaseTxn  coinbaseTxn       `json:"coinbasetxn"`
-		CoinbaseAux  map[string]string `json:"coinbaseaux"`
-		WorkID       string            `json:"workid"`
-		Target       Target            `json:"target"`
-		LongPollID   string            `json:"longpollid"`
-		LongPollURI  string            `json:"longpolluri,omitempty"`
-		SubmitOld    *bool             `json:"submitold,omitempty"`
-		CurTime      int64             `json:"curtime"`
-		MaxTime      int64             `json:"maxtime"`
-		Expires      int64             `json:"expires"`
-		Servers      []Server          `json:"serverlist,omitempty"`
-	}{
-		Capabilities: []string{capabilityProposal}, Mutable: w.Mutable, CoinbaseTxn: coinbase, CoinbaseAux: aux,
-		WorkID: w.ID, Target: w.Target, LongPollID: w.Template.LongPollID(), LongPollURI: i.cfg.LongPollURI,
-		SubmitOld: submitOld, CurTime: w.CurTime, MaxTime: w.MaxTime, Expires: int64(i.cfg.Expires / time.Second),
-		Servers: servers,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("work: %w", err)
+	b = append(append(b, `},"workid":"`...), w.ID...)
+	b = hex.AppendEncode(append(b, `","target":"`...), w.Target[:])
+	b = append(w.Template.appendLongPollID(append(b, `","longpollid":"`...)), '"')
+	b = append(b, i.parts.uri...)
+	if submitOld != nil {
+		b = strconv.AppendBool(append(b, `,"submitold":`...), *submitOld)
 	}
-	head[len(head)-1] = ',' // the tail goes on from here and closes the object
-	return head, nil
+	b = strconv.AppendInt(append(b, `,"curtime":`...), w.CurTime, 10)
+	b = strconv.AppendInt(append(b, `,"maxtime":`...), w.MaxTime, 10)
+	b = append(b, i.parts.expires...)
+	if slices.Contains(req.Capabilities, capabilityServerlist) {
+		b = append(b, i.parts.servers...)
+	}
+	return append(b, ',') // the tail goes on from here and closes the object
+}
+
+// appendCoinbase appends the member "coinbasetxn" (BIP 22, Transactions Object Format).
+func appendCoinbase(b []byte, w *Work) []byte {
+	txid := doubleHash(w.Coinbase)
+	b = hex.AppendEncode(append(b, `{"data":"`...), w.Coinbase)
+	b = appendHash(append(b, `","txid":"`...), txid)
+	b = appendHash(append(b, `","hash":"`...), txid)
+	b = append(b, `","depends":[]`...)
+	if w.Template.FeesKnown {
+		// BIP 22: for the coinbase, the negative of the fees collected
+		b = strconv.AppendInt(append(b, `,"fee":`...), -w.Template.Fees, 10)
+	}
+	b = strconv.AppendInt(append(b, `,"sigops":`...), w.Template.coinbase.sigops, 10)
+	return append(b, `,"required":true}`...)
+}
+
+// appendHash appends a hash as chainhash.Hash.String has it: in hexadecimal, the last byte first.
+func appendHash(b []byte, hash chainhash.Hash) []byte {
+	slices.Reverse(hash[:])
+	return hex.AppendEncode(b, hash[:])
 }
 
 // submitOld says on the answer to a long poll whether work issued before is still worth

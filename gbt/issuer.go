@@ -97,6 +97,8 @@ func (e *RulesError) Error() string {
 type Issuer struct {
 	cfg    IssuerConfig
 	sealer sealer
+	parts  headParts
+	any    Profile // for who is not in the table
 	nonce  atomic.Uint64
 }
 
@@ -117,6 +119,10 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 		cfg.Clients = DefaultProfiles()
 	}
 	i := &Issuer{cfg: cfg, sealer: newSealer(cfg.Key)}
+	var err error
+	if i.parts, err = newHeadParts(&cfg); err != nil {
+		return nil, err
+	}
 	// Processes count from different places, so they share no number even in the same second.
 	var seed [8]byte
 	if _, err := rand.Read(seed[:]); err != nil {
@@ -156,8 +162,8 @@ func (i *Issuer) Issue(account Account, req TemplateRequest) (*Work, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	i.cfg.Feed.press.want(whole.Seq, w.tail)
-	w.head, err = i.renderHead(w, tok, &req, state.submitOld(req.LongPollID, now, i.cfg.Grace))
-	return w, err
+	w.head = i.renderHead(w, tok, &req, state.submitOld(req.LongPollID, now, i.cfg.Grace))
+	return w, nil
 }
 
 // profile finds the row of the table for a client.
@@ -167,27 +173,27 @@ func (i *Issuer) profile(req *TemplateRequest) *Profile {
 			return &i.cfg.Clients[n]
 		}
 	}
-	return &Profile{}
+	return &i.any
 }
 
 // checkRules checks that a client knows the rules that clients of t have to know, but for segwit,
 // without which it is served otherwise.
 func checkRules(t *Template, req *TemplateRequest) error {
-	e := &RulesError{Rules: []string{ruleSegwit}}
+	var rules, missing []string
 	for _, rule := range t.Rules {
 		name, must := strings.CutPrefix(rule, forced)
 		if !must || name == ruleSegwit {
 			continue
 		}
-		e.Rules = append(e.Rules, name)
+		rules = append(rules, name)
 		if !slices.Contains(req.Rules, name) {
-			e.Missing = append(e.Missing, name)
+			missing = append(missing, name)
 		}
 	}
-	if len(e.Missing) == 0 {
+	if len(missing) == 0 {
 		return nil
 	}
-	return e
+	return &RulesError{Missing: missing, Rules: append([]string{ruleSegwit}, rules...)}
 }
 
 // target picks the share target for a request and rounds it to what a token can carry.

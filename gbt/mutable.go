@@ -25,6 +25,9 @@ const (
 	shareTruncate        = "share/truncate"
 )
 
+// maxMutable is how many mutations there are to name.
+const maxMutable = 16
+
 // offerFor decides what a client may do.
 func (i *Issuer) offerFor(p *Profile, req *TemplateRequest, whole *Template) offer {
 	var o offer
@@ -62,7 +65,8 @@ func (p *Profile) grants(req *TemplateRequest, mutation string) bool {
 
 // mutable lists what a client is told that it may do: what all may, and what it asked for and gets.
 func (p *Profile) mutable(req *TemplateRequest, o offer) []string {
-	out := []string{mutationTime, mutationIncrement, mutationDecrement, mutationAppend, mutationOmit, mutationForce}
+	out := append(make([]string, 0, maxMutable),
+		mutationTime, mutationIncrement, mutationDecrement, mutationAppend, mutationOmit, mutationForce)
 	for _, extra := range []struct {
 		what  offer
 		names []string

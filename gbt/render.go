@@ -116,9 +116,9 @@ func (tx *Transaction) appendJSON(b []byte, s style) []byte {
 	b = append(b, `{"data":"`...)
 	b = hex.AppendEncode(b, raw)
 	b = append(b, `","txid":"`...)
-	b = append(b, tx.TxID.String()...)
+	b = appendHash(b, tx.TxID)
 	b = append(b, `","hash":"`...)
-	b = append(b, hash.String()...)
+	b = appendHash(b, hash)
 	b = append(b, `","depends":[`...)
 	for i, parent := range tx.Depends {
 		if i > 0 {

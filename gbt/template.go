@@ -110,7 +110,13 @@ func (t *Template) HeaderTime(now time.Time) int64 {
 // LongPollID names the event that a long poll for this template waits on: its replacement. It is
 // the previous block's hash followed by the template's number, so it is never used again.
 func (t *Template) LongPollID() string {
-	return t.PreviousBlock.String() + strconv.FormatUint(t.Seq, 10)
+	var text [chainhash.MaxHashStringSize + 20]byte
+	return string(t.appendLongPollID(text[:0]))
+}
+
+// appendLongPollID appends LongPollID.
+func (t *Template) appendLongPollID(b []byte) []byte {
+	return strconv.AppendUint(appendHash(b, t.PreviousBlock), t.Seq, 10)
 }
 
 // Outputs returns what the coinbase of work on the template pays, the witness commitment not among
