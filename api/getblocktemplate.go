@@ -87,12 +87,11 @@ func decodeTemplateRequest(arg jsontext.Value, current func() string) (templateR
 	if arg.Kind() != '{' {
 		return req, wrongArgument(1, "template_request", arg, "object")
 	}
-	in, err := members(arg, "mode", "capabilities", "rules", "maxversion", "target", "nonces",
+	f, err := readFields(arg, "mode", "capabilities", "rules", "maxversion", "target", "nonces",
 		"sizelimit", "sigoplimit", "longpollid", "workid", "data")
 	if err != nil {
 		return req, err
 	}
-	f := fields{members: in}
 	req.proposal = f.proposal()
 	req.workID = f.text("workid")
 	if req.proposal {
@@ -105,7 +104,7 @@ func decodeTemplateRequest(arg jsontext.Value, current func() string) (templateR
 	req.Target = f.target()
 	req.Nonces = f.integer("nonces", 1)
 	req.SizeLimit, req.SigopLimit = f.limit("sizelimit"), f.limit("sigoplimit")
-	if id, ok := in["longpollid"]; ok {
+	if id, ok := f.get("longpollid"); ok {
 		req.LongPollID = longPollID(id, current)
 	}
 	return req, f.err
@@ -113,7 +112,7 @@ func decodeTemplateRequest(arg jsontext.Value, current func() string) (templateR
 
 // proposal reports whether the mode is proposal; without one it is template.
 func (f *fields) proposal() bool {
-	v, ok := f.members["mode"]
+	v, ok := f.get("mode")
 	if !ok {
 		return false
 	}
@@ -129,7 +128,7 @@ func (f *fields) proposal() bool {
 
 // data reads a proposed block.
 func (f *fields) data() string {
-	v := f.members["data"]
+	v, _ := f.get("data")
 	if v.Kind() != '"' {
 		f.fail(fail(codeType, "Missing data String key for proposal"))
 		return ""
@@ -149,7 +148,7 @@ func (f *fields) rules() []string {
 
 // target reads the share target that a client asks for (BIP 23, Basic Pool Extensions).
 func (f *fields) target() gbt.Target {
-	if _, ok := f.members["target"]; !ok {
+	if _, ok := f.get("target"); !ok {
 		return gbt.Target{}
 	}
 	s := f.text("target")

@@ -84,9 +84,9 @@ func null() jsontext.Value { return jsontext.Value("null") }
 func decodeRequest(raw jsontext.Value) (request, error) {
 	var q request
 	var version, method jsontext.Value
-	err := eachMember(raw, func(name string, v jsontext.Value) error {
+	err := eachMember(raw, func(name []byte, v jsontext.Value) error {
 		var to *jsontext.Value
-		switch name {
+		switch string(name) {
 		case "id":
 			to = &q.id
 		case "jsonrpc":
@@ -151,8 +151,16 @@ func unquote(v jsontext.Value) string {
 }
 
 // eachMember calls f for each member of a JSON object, and fails where the text is not JSON or
-// goes on after the object.
-func eachMember(raw jsontext.Value, f func(name string, v jsontext.Value) error) error {
+// goes on after the object. A name is good until f returns.
+func eachMember(raw jsontext.Value, f func(name []byte, v jsontext.Value) error) error {
+	if w, ok := walk(raw, jsontext.KindBeginObject); ok {
+		return w.members(f)
+	}
+	return decodeMembers(raw, f)
+}
+
+// decodeMembers is eachMember for texts of any length.
+func decodeMembers(raw jsontext.Value, f func(name []byte, v jsontext.Value) error) error {
 	dec := newDecoder(raw)
 	if _, err := dec.ReadToken(); err != nil {
 		return syntax(err)
@@ -162,7 +170,7 @@ func eachMember(raw jsontext.Value, f func(name string, v jsontext.Value) error)
 		if err != nil {
 			return syntax(err)
 		}
-		key := name.String() // the token lives until the next read
+		key := []byte(name.String()) // the token lives until the next read
 		v, err := readValue(dec, raw)
 		if err != nil {
 			return syntax(err)
@@ -176,6 +184,14 @@ func eachMember(raw jsontext.Value, f func(name string, v jsontext.Value) error)
 
 // eachElement calls f for each element of a JSON array, and fails as eachMember does.
 func eachElement(raw jsontext.Value, f func(v jsontext.Value) error) error {
+	if w, ok := walk(raw, jsontext.KindBeginArray); ok {
+		return w.elements(f)
+	}
+	return decodeElements(raw, f)
+}
+
+// decodeElements is eachElement for texts of any length.
+func decodeElements(raw jsontext.Value, f func(v jsontext.Value) error) error {
 	dec := newDecoder(raw)
 	if _, err := dec.ReadToken(); err != nil {
 		return syntax(err)

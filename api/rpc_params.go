@@ -50,10 +50,10 @@ func positional(params jsontext.Value, names []string, out []jsontext.Value) err
 
 func named(params jsontext.Value, names []string, out []jsontext.Value) error {
 	var args jsontext.Value
-	err := eachMember(params, func(name string, v jsontext.Value) error {
+	err := eachMember(params, func(name []byte, v jsontext.Value) error {
 		to := &args
-		if name != "args" {
-			i := slices.Index(names, name)
+		if string(name) != "args" {
+			i := index(names, name)
 			if i < 0 {
 				return fail(codeParameter, "Unknown named parameter %s", name)
 			}
@@ -87,23 +87,25 @@ func named(params jsontext.Value, names []string, out []jsontext.Value) error {
 	return nil
 }
 
+// index is slices.Index for a name that is no string yet.
+func index(names []string, name []byte) int {
+	for i, other := range names {
+		if other == string(name) {
+			return i
+		}
+	}
+	return -1
+}
+
 // members returns the named members of an object; those that are absent or null are not in the map.
 // Of a name that is there twice the first counts, as in Bitcoin Core. What else there is is not
 // looked at.
 func members(raw jsontext.Value, names ...string) (map[string]jsontext.Value, error) {
+	f, err := readFields(raw, names...)
 	out := make(map[string]jsontext.Value, len(names))
-	for _, name := range names {
-		out[name] = nil
-	}
-	err := eachMember(raw, func(name string, v jsontext.Value) error {
-		if first, known := out[name]; known && first == nil {
-			out[name] = v
-		}
-		return nil
-	})
-	for name, v := range out {
-		if isNull(v) {
-			delete(out, name)
+	for i, v := range f.values {
+		if v != nil {
+			out[names[i]] = v
 		}
 	}
 	return out, err
@@ -112,8 +114,35 @@ func members(raw jsontext.Value, names ...string) (map[string]jsontext.Value, er
 // fields reads members of an object as types. What is absent reads as zero. Of several errors the
 // first stays in err, and is a *rpcError in Bitcoin Core's words where those exist.
 type fields struct {
-	members map[string]jsontext.Value
-	err     error
+	names  []string
+	values []jsontext.Value // of names; nil for what is absent or null
+	err    error
+}
+
+// readFields reads the named members of an object, as members does.
+func readFields(raw jsontext.Value, names ...string) (fields, error) {
+	f := fields{names: names, values: make([]jsontext.Value, len(names))}
+	err := eachMember(raw, func(name []byte, v jsontext.Value) error {
+		if i := index(names, name); i >= 0 && f.values[i] == nil {
+			f.values[i] = v
+		}
+		return nil
+	})
+	for i, v := range f.values {
+		if isNull(v) {
+			f.values[i] = nil
+		}
+	}
+	return f, err
+}
+
+// get returns a member; false if it is absent.
+func (f *fields) get(name string) (jsontext.Value, bool) {
+	i := slices.Index(f.names, name)
+	if i < 0 || f.values[i] == nil {
+		return nil, false
+	}
+	return f.values[i], true
 }
 
 // fail keeps an error if it is the first.
@@ -125,7 +154,7 @@ func (f *fields) fail(err error) {
 
 // text reads a string.
 func (f *fields) text(name string) string {
-	v, ok := f.members[name]
+	v, ok := f.get(name)
 	if !ok {
 		return ""
 	}
@@ -138,7 +167,7 @@ func (f *fields) text(name string) string {
 
 // texts reads an array of strings.
 func (f *fields) texts(name string) []string {
-	v, ok := f.members[name]
+	v, ok := f.get(name)
 	if !ok {
 		return nil
 	}
@@ -146,7 +175,7 @@ func (f *fields) texts(name string) []string {
 		f.fail(fail(codeMisc, "%s: %s", name, mismatch(v, "array")))
 		return nil
 	}
-	var list []string
+	list := make([]string, 0, 8)
 	if err := eachElement(v, func(v jsontext.Value) error {
 		switch {
 		case len(list) == maxListed:
@@ -165,7 +194,7 @@ func (f *fields) texts(name string) []string {
 
 // integer reads a whole number that is at least least.
 func (f *fields) integer(name string, least int64) int64 {
-	v, ok := f.members[name]
+	v, ok := f.get(name)
 	if !ok {
 		return 0
 	}
@@ -188,7 +217,7 @@ func (f *fields) integer(name string, least int64) int64 {
 // limit reads a limit that a client may leave to the server by a Boolean (BIP 22, Template
 // Tweaking); nil then.
 func (f *fields) limit(name string) *int64 {
-	v, ok := f.members[name]
+	v, ok := f.get(name)
 	switch {
 	case !ok, v.Kind() == 't', v.Kind() == 'f':
 		return nil
