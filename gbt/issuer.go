@@ -119,16 +119,16 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 		cfg.Clients = DefaultProfiles()
 	}
 	i := &Issuer{cfg: cfg, sealer: newSealer(cfg.Key)}
-	var err error
-	if i.parts, err = newHeadParts(&cfg); err != nil {
-		return nil, err
-	}
 	// Processes count from different places, so they share no number even in the same second.
 	var seed [8]byte
 	if _, err := rand.Read(seed[:]); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
 	i.nonce.Store(binary.BigEndian.Uint64(seed[:]))
+	var err error
+	if i.parts, err = newHeadParts(&cfg); err != nil {
+		return nil, err
+	}
 	return i, nil
 }
 
