@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -23,7 +24,7 @@ func (s *Server) getBlockTemplate(ctx context.Context, c *call) (pieces, error) 
 	case err != nil:
 		return nil, err
 	}
-	return s.work(ctx, c, req.TemplateRequest)
+	return nil, s.work(c, req.TemplateRequest)
 }
 
 // templateRequest reads the argument of getblocktemplate.
@@ -35,30 +36,25 @@ func (s *Server) templateRequest(c *call) (templateRequest, error) {
 	return decodeTemplateRequest(args[0], s.currentPoll)
 }
 
-// work answers a template request.
-func (s *Server) work(ctx context.Context, c *call, req gbt.TemplateRequest) (pieces, error) {
+// work has a template request be answered when there is work for it.
+func (s *Server) work(c *call, req gbt.TemplateRequest) error {
 	req.Worker, req.Difficulty, req.UserAgent = c.caller.worker, c.caller.difficulty, c.caller.userAgent
-	var beat *heartbeat
+	w := &wait{req: req, watch: gbt.Watch{LongPollID: req.LongPollID}}
 	if req.LongPollID != "" {
 		if c.out == nil {
 			// The other calls of the batch would wait with it.
-			return nil, fail(codeParameter, "longpollid is not served in a batch: send the long poll as a request of its own")
+			return fail(codeParameter, "longpollid is not served in a batch: send the long poll as a request of its own")
 		}
 		if c.size > readSize {
 			// It would keep its part of the memory for large bodies for as long as it waits.
-			return nil, fail(codeParameter, "a long poll may not be larger than %d bytes", readSize)
+			return fail(codeParameter, "a long poll may not be larger than %d bytes", readSize)
 		}
-		s.metrics.polls.Inc()
-		defer s.metrics.polls.Dec()
-		beat = newHeartbeat(c.out, s.cfg.KeepAlive)
+		w.beat = newHeartbeat(c.out, s.cfg.KeepAlive)
+		w.watch.Early = s.cfg.Desk.Harder(c.caller.account, req)
+		c.params, c.id = nil, bytes.Clone(c.id) // so that the body need not wait with it
 	}
-	work, err := s.await(ctx, c, req, beat)
-	if err != nil {
-		return nil, err
-	}
-	c.poll, c.work = req.LongPollID != "", work
-	head, tail := work.Result()
-	return pieces{head, tail}, nil
+	c.wait = w
+	return nil
 }
 
 // currentPoll returns the long poll id of the template in force; empty if there is none.

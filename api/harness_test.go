@@ -24,7 +24,15 @@ import (
 	"github.com/gbtpool/gbtpool/shares"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if config := os.Getenv(pollServerEnv); config != "" {
+		if err := servePolls(config); err != nil {
+			panic(err)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	// user is a P2WPKH address on regtest, with a worker's name.
@@ -83,11 +91,11 @@ func (d *faultyDesk) errs() (wait, work error) {
 	return d.waitErr, d.workErr
 }
 
-func (d *faultyDesk) Await(ctx context.Context, id string, early <-chan struct{}) error {
+func (d *faultyDesk) Await(ctx context.Context, w *gbt.Watch) error {
 	if err, _ := d.errs(); err != nil {
 		return err
 	}
-	return d.Issuer.Await(ctx, id, early)
+	return d.Issuer.Await(ctx, w)
 }
 
 func (d *faultyDesk) Issue(a gbt.Account, r gbt.TemplateRequest) (*gbt.Work, error) {

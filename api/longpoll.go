@@ -12,58 +12,83 @@ import (
 // heldRetry is how long a long poll that can be neither answered nor refused waits between tries.
 const heldRetry = time.Second
 
-// await issues work as soon as there is a template other than the one that req names, or the work
-// that the caller has is much too easy for it. Keep-alive bytes go out meanwhile if beat allows.
+// wait is a template request that waits. It lives on the heap: what waits is to have little on its stack.
+type wait struct {
+	req   gbt.TemplateRequest
+	watch gbt.Watch
+	beat  *heartbeat
+}
+
+// await answers a template request as soon as there is a template other than the one that it names, or the work
+// that the caller has is much too easy for it. Keep-alive bytes go out meanwhile if there is a heartbeat.
 //
 // Before the first byte an error is returned as it comes. After it nothing but work can be said,
 // so trouble is waited out until the client leaves or the server stops.
-func (s *Server) await(ctx context.Context, c *call, req gbt.TemplateRequest, beat *heartbeat) (*gbt.Work, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var err error
-	if c.leave, err = s.waiters.enter(cancel); err != nil {
+//
+// Ten thousand wait here. The stack of each is as large as the deepest call that it made, until half of it and more
+// has been free when garbage is collected: so nothing that need not be is between here and the server.
+func (s *Server) await(ctx context.Context, c *call) (pieces, error) {
+	if err := s.waiters.enter(); err != nil {
 		return nil, err
 	}
-	var early <-chan struct{}
-	if req.LongPollID != "" {
-		early = s.cfg.Desk.Harder(c.caller.account, req)
+	c.leave = s.waiters.leave
+	w := c.wait
+	w.watch.Stop = s.waiters.stop
+	if w.req.LongPollID != "" {
+		s.metrics.polls.Inc()
+		defer s.metrics.polls.Dec()
 	}
 	for {
-		turn, stop := beat.turn(ctx)
-		work, err := s.issue(turn, c, req, early)
-		due := turn.Err() != nil
-		stop()
-		switch {
-		case err == nil:
-			return work, nil
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case due:
-		case !beat.begun(), !errors.Is(err, gbt.ErrUnavailable), errors.Is(err, gbt.ErrClosed):
-			return nil, err
-		default:
-			pause(ctx, heldRetry)
+		w.beat.wind(&w.watch)
+		err := s.cfg.Desk.Await(ctx, &w.watch)
+		if err == nil {
+			var result pieces
+			if result, err = s.issue(ctx, c); err == nil {
+				return result, nil
+			}
 		}
-		if err := beat.strike(); err != nil {
+		if err := s.survive(ctx, w.beat, err); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (s *Server) issue(ctx context.Context, c *call, req gbt.TemplateRequest, early <-chan struct{}) (*gbt.Work, error) {
-	if err := s.cfg.Desk.Await(ctx, req.LongPollID, early); err != nil {
+// issue answers a template request from the template in force.
+func (s *Server) issue(ctx context.Context, c *call) (result pieces, err error) {
+	defer s.recovered(ctx, c, &err)
+	c.woken = time.Now()
+	work, err := s.cfg.Desk.Issue(c.caller.account, c.wait.req)
+	if err != nil {
 		return nil, err
 	}
-	c.woken = time.Now()
-	return s.cfg.Desk.Issue(c.caller.account, req)
+	c.poll, c.work = c.wait.req.LongPollID != "", work
+	head, tail := work.Result()
+	return pieces{head, tail}, nil
 }
 
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// survive returns nil if a wait that ended with err is to go on, and sends the byte that is due.
+func (s *Server) survive(ctx context.Context, beat *heartbeat, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case s.waiters.stopping():
+		return errDraining
+	case errors.Is(err, gbt.ErrInterrupted):
+	case !beat.begun(), !errors.Is(err, gbt.ErrUnavailable), errors.Is(err, gbt.ErrClosed):
+		return err
+	default:
+		s.pause(ctx, heldRetry)
+	}
+	return beat.strike()
+}
+
+// pause waits for d, or until ctx ends or the server stops.
+func (s *Server) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-s.waiters.stop:
 	case <-ctx.Done():
 	}
 }
@@ -73,6 +98,7 @@ type heartbeat struct {
 	out   *stream
 	every time.Duration
 	next  time.Time
+	timer *time.Timer // of next
 }
 
 // newHeartbeat returns a heartbeat whose first byte is due after every; nil if every is 0.
@@ -80,15 +106,16 @@ func newHeartbeat(out *stream, every time.Duration) *heartbeat {
 	if every == 0 {
 		return nil
 	}
-	return &heartbeat{out: out, every: every, next: time.Now().Add(every)}
+	return &heartbeat{out: out, every: every, next: time.Now().Add(every), timer: time.NewTimer(every)}
 }
 
-// turn returns a context that ends when the next byte is due.
-func (h *heartbeat) turn(ctx context.Context) (context.Context, context.CancelFunc) {
+// wind has a wait be interrupted when the next byte is due.
+func (h *heartbeat) wind(w *gbt.Watch) {
 	if h == nil {
-		return context.WithCancel(ctx)
+		return
 	}
-	return context.WithDeadline(ctx, h.next)
+	h.timer.Reset(time.Until(h.next))
+	w.Due = h.timer.C
 }
 
 // strike sends a byte if it is due.
@@ -104,34 +131,35 @@ func (h *heartbeat) begun() bool { return h != nil && h.out.begun }
 
 // waiters are the requests that wait for a template. They can be sent away all at once.
 type waiters struct {
-	mu sync.Mutex
+	stop chan struct{} // closed once they are sent away
+	gone chan struct{} // closed once stop is and nobody waits
+	mu   sync.Mutex
 	// All below is held by mu.
-	cancels map[*context.CancelCauseFunc]struct{}
-	closed  bool
-	gone    chan struct{} // closed once closed is set and nobody waits
+	count  int
+	closed bool
 }
 
 func newWaiters() *waiters {
-	return &waiters{cancels: make(map[*context.CancelCauseFunc]struct{}), gone: make(chan struct{})}
+	return &waiters{stop: make(chan struct{}), gone: make(chan struct{})}
 }
 
-// enter lets a request wait until it calls leave, or until cancel is called on it with
-// errDraining. It fails with errDraining once the server stops.
-func (w *waiters) enter(cancel context.CancelCauseFunc) (leave func(), err error) {
+// enter lets a request wait until stop is closed, and until it calls leave. It fails with errDraining once the
+// server stops.
+func (w *waiters) enter() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return nil, errDraining
+		return errDraining
 	}
-	w.cancels[&cancel] = struct{}{}
-	return func() { w.leave(&cancel) }, nil
+	w.count++
+	return nil
 }
 
-func (w *waiters) leave(key *context.CancelCauseFunc) {
+func (w *waiters) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.cancels, key)
-	if w.closed && len(w.cancels) == 0 {
+	w.count--
+	if w.closed && w.count == 0 {
 		close(w.gone)
 	}
 }
@@ -152,10 +180,8 @@ func (w *waiters) close() {
 		return
 	}
 	w.closed = true
-	for cancel := range w.cancels {
-		(*cancel)(errDraining)
-	}
-	if len(w.cancels) == 0 {
+	close(w.stop)
+	if w.count == 0 {
 		close(w.gone)
 	}
 }

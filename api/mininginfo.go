@@ -52,7 +52,7 @@ func (s *Server) getMiningInfo(ctx context.Context, c *call) (pieces, error) {
 		return nil, err
 	}
 	// Clients ask right after they found a block, when the next template is still being made.
-	if err := s.cfg.Desk.Await(ctx, "", nil); err != nil {
+	if err := s.cfg.Desk.Await(ctx, new(gbt.Watch)); err != nil {
 		return nil, err
 	}
 	t, err := s.cfg.Desk.Current()

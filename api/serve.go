@@ -59,6 +59,8 @@ type call struct {
 	poll, proposal bool
 	// detail says more than the result of a submission or a proposal that was not simply accepted.
 	detail string
+	// wait is set by a method whose result is that of a wait.
+	wait *wait
 	// leave signs off from the waiters once the reply is out; nil if the call never waited.
 	leave func()
 }
@@ -76,18 +78,32 @@ func (c *call) done(out *stream) {
 
 // serveRPC serves POST /.
 func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
-	out := newStream(w, s.cfg.Limits.Write)
+	var room func() // gives back the memory of a large body
+	defer func() {
+		if room != nil {
+			room()
+		}
+	}()
+	if c := s.receive(newStream(w, s.cfg.Limits.Write), r, &room); c != nil {
+		s.serveCall(r, c)
+	}
+}
+
+// receive reads a request and returns the call that it is; nil if the request was answered, because it could not
+// be read or is a batch. A call may wait for long, and so does without the stack that this takes. room is set to
+// what gives back the memory of the body.
+func (s *Server) receive(out *stream, r *http.Request, room *func()) *call {
 	who, ok := s.identify(r)
 	if !ok {
 		s.refuse(r, out, &request{id: null()}, errNoUser())
-		return
+		return nil
 	}
 	body, release, err := s.readBody(out, r)
-	defer release()
+	*room = release
 	s.metrics.requestBytes.Add(float64(len(body)))
 	if err != nil && !errors.Is(err, errTooLarge) {
 		s.refuse(r, out, &request{id: null()}, unread(err))
-		return
+		return nil
 	}
 	tooLarge := err != nil
 	msg, fault := decodeMessage(body)
@@ -103,13 +119,15 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 		if c.id == nil {
 			c.id = null() // it may have come after the fault
 		}
-		s.serveCall(r, c)
+		return c
 	case fault != nil:
 		s.refuse(r, out, &request{id: null()}, asRPCError(fault))
+		return nil
 	case msg.batch:
 		s.serveBatch(r, out, who, msg)
+		return nil
 	default:
-		s.serveCall(r, &call{request: msg.calls[0], caller: who, out: out, size: len(body), received: now})
+		return &call{request: msg.calls[0], caller: who, out: out, size: len(body), received: now}
 	}
 }
 
@@ -139,7 +157,7 @@ func unread(err error) *rpcError {
 // serveCall serves a single call.
 func (s *Server) serveCall(r *http.Request, c *call) {
 	defer c.done(c.out)
-	result, err := s.execute(r.Context(), c)
+	result, err := s.result(r.Context(), c)
 	status, e := http.StatusOK, (*rpcError)(nil)
 	if err != nil {
 		if c.out.begun || r.Context().Err() != nil {
@@ -209,7 +227,7 @@ func (s *Server) serveBatch(r *http.Request, out *stream, who caller, msg messag
 	for _, q := range msg.calls {
 		c := &call{request: q, caller: who, received: time.Now()}
 		defer c.done(out)
-		result, err := s.execute(r.Context(), c)
+		result, err := s.result(r.Context(), c)
 		var e *rpcError
 		if err != nil {
 			e = asRPCError(err)
@@ -231,15 +249,40 @@ func (s *Server) serveBatch(r *http.Request, out *stream, who caller, msg messag
 	s.finish(r, &call{request: request{method: labelBatch}, caller: who, received: time.Now()}, status, err)
 }
 
-// execute runs one call.
+// result runs one call, and waits if its result is that of a wait.
+func (s *Server) result(ctx context.Context, c *call) (pieces, error) {
+	result, err := s.execute(ctx, c)
+	if err == nil && c.wait != nil {
+		result, err = s.await(ctx, c)
+	}
+	if err != nil {
+		s.fault(ctx, c, err)
+	}
+	return result, err
+}
+
+// fault logs what is wrong here if a call failed for that.
+func (s *Server) fault(ctx context.Context, c *call, err error) {
+	if ctx.Err() == nil && !errors.Is(err, errGone) && !errors.Is(err, errPanic) && asRPCError(err).Code == codeInternal {
+		s.cfg.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("method", s.metrics.label(c.method)), slog.Any("error", err))
+	}
+}
+
+// errPanic says that a method panicked, which is in the log.
+var errPanic = errors.New("panic")
+
+// recovered, deferred, has a call fail that panics.
+func (s *Server) recovered(ctx context.Context, c *call, err *error) {
+	if p := recover(); p != nil {
+		s.cfg.Log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("method", s.metrics.label(c.method)),
+			slog.Any("value", p), slog.String("stack", string(debug.Stack())))
+		*err = fmt.Errorf("%w: %v", errPanic, p)
+	}
+}
+
+// execute runs a call's method.
 func (s *Server) execute(ctx context.Context, c *call) (result pieces, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.cfg.Log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("method", s.metrics.label(c.method)),
-				slog.Any("value", p), slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+	defer s.recovered(ctx, c, &err)
 	if c.method != methodSubmitBlock { // which answers for itself, always with a result
 		if c.err != nil {
 			return nil, c.err
@@ -260,10 +303,5 @@ func (s *Server) execute(ctx context.Context, c *call) (result pieces, err error
 	if !ok {
 		return nil, fail(codeMethodNotFound, "Method not found")
 	}
-	result, err = run(ctx, c)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errGone) && asRPCError(err).Code == codeInternal {
-		s.cfg.Log.LogAttrs(ctx, slog.LevelError, "request failed",
-			slog.String("method", c.method), slog.Any("error", err))
-	}
-	return result, err
+	return run(ctx, c)
 }

@@ -23,10 +23,9 @@ import (
 
 // Desk gives out work.
 type Desk interface {
-	// Await returns when there is a template other than the one that longPollID names, or any and
-	// early is closed; an empty id names none. It fails with an error that matches
-	// gbt.ErrUnavailable if there will be none soon, or with ctx's.
-	Await(ctx context.Context, longPollID string, early <-chan struct{}) error
+	// Await returns when there is what w waits for. It fails with an error that matches
+	// gbt.ErrUnavailable if there will be none soon, with gbt.ErrInterrupted, or with ctx's.
+	Await(ctx context.Context, w *gbt.Watch) error
 	// Harder returns a channel that is closed when the work that the caller has is much too easy for
 	// it; nil if that is not told.
 	Harder(account gbt.Account, req gbt.TemplateRequest) <-chan struct{}
@@ -220,7 +219,21 @@ func (s *Server) routes() (http.Handler, error) {
 		r.Head(pathCurrentTemplate, s.serveCurrentTemplate)
 	}
 	people(r)
-	return r, nil
+	return s.minersFirst(r), nil
+}
+
+// minersFirst returns rest with a way past it for JSON-RPC, on which nothing of it has a say: each handler between
+// would be on the stack of everybody who waits.
+func (s *Server) minersFirst(rest http.Handler) http.Handler {
+	miners := s.cfg.Proxies.Identify(http.HandlerFunc(s.serveRPC))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" || r.Method != http.MethodPost {
+			rest.ServeHTTP(w, r)
+			return
+		}
+		s.bound(w)
+		miners.ServeHTTP(w, r)
+	})
 }
 
 // figures serves Prometheus.
@@ -255,18 +268,23 @@ func (s *Server) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	}
 }
 
-// bounded gives every request's body and reply the times that they may take if nobody says
-// otherwise. It matters where a body is not even read: the server itself reads it then.
+// bounded gives every request its bounds.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		control := http.NewResponseController(w)
-		now := time.Now()
-		if err := errors.Join(
-			supported(control.SetReadDeadline(now.Add(s.cfg.Limits.BodyGrace))),
-			supported(control.SetWriteDeadline(now.Add(s.cfg.Limits.Write))),
-		); err != nil {
-			panic(http.ErrAbortHandler) // the connection is gone
-		}
+		s.bound(w)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// bound gives a request's body and reply the times that they may take if nobody says otherwise. It matters where a
+// body is not even read: the server itself reads it then.
+func (s *Server) bound(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	now := time.Now()
+	if err := errors.Join(
+		supported(control.SetReadDeadline(now.Add(s.cfg.Limits.BodyGrace))),
+		supported(control.SetWriteDeadline(now.Add(s.cfg.Limits.Write))),
+	); err != nil {
+		panic(http.ErrAbortHandler) // the connection is gone
+	}
 }

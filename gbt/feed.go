@@ -66,8 +66,9 @@ type Feed struct {
 // feedState is all that the Feed knows at a moment. It is immutable; changed is closed when
 // another takes its place.
 type feedState struct {
-	// template is the newest published one; nil before the first.
+	// template is the newest published one; nil before the first. Its long poll id is pollID.
 	template *Template
+	pollID   string
 	// node is whom the last template of a node came from, of use or not.
 	node string
 	// answer is the identity of the node's answer that it was made of.
@@ -406,6 +407,9 @@ func (f *Feed) setErr(ctx context.Context, old, next *feedState, err error) {
 // publish puts next in old's place and wakes who waits.
 func (f *Feed) publish(old, next *feedState) {
 	next.changed = make(chan struct{})
+	if next.template != old.template {
+		next.pollID = next.template.LongPollID() // once, and not for each who waits
+	}
 	f.state.Store(next)
 	close(old.changed)
 	if next.replaces(old) {
@@ -444,13 +448,20 @@ func (s *feedState) unavailable() error {
 // the last was lost, and then returns an error that matches ErrUnavailable. It returns ctx's error
 // when ctx ends first.
 func (f *Feed) Wait(ctx context.Context, longPollID string) error {
+	return f.wait(ctx, &Watch{LongPollID: longPollID})
+}
+
+// wait is Wait for all that a Watch is for. Ten thousand are in it at a time, and it is where they wake, so it
+// takes little of a stack and allocates nothing.
+func (f *Feed) wait(ctx context.Context, w *Watch) error {
+	id, early := w.LongPollID, w.Early
 	for {
 		s := f.state.Load()
 		var patience <-chan time.Time
 		switch {
 		case s.closed:
 			return ErrClosed
-		case s.err == nil && s.template.LongPollID() != longPollID:
+		case s.err == nil && s.pollID != id:
 			return nil
 		case s.err != nil:
 			left := f.cfg.Patience - f.cfg.Now().Sub(s.errSince)
@@ -462,6 +473,12 @@ func (f *Feed) Wait(ctx context.Context, longPollID string) error {
 		select {
 		case <-s.changed:
 		case <-patience:
+		case <-early:
+			id, early = "", nil // any template will do from here on
+		case <-w.Due:
+			return ErrInterrupted
+		case <-w.Stop:
+			return ErrInterrupted
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -139,7 +139,7 @@ func TestAwait(t *testing.T) {
 		})
 		await := func(id string, early <-chan struct{}) <-chan error {
 			done := make(chan error, 1)
-			go func() { done <- p.issuer.Await(t.Context(), id, early) }()
+			go func() { done <- p.issuer.Await(t.Context(), &Watch{LongPollID: id, Early: early}) }()
 			synctest.Wait()
 			return done
 		}
@@ -186,7 +186,7 @@ func TestAwait(t *testing.T) {
 		id = current.LongPollID()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := p.issuer.Await(ctx, id, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if err := p.issuer.Await(ctx, &Watch{LongPollID: id}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		// A template that is lost and comes back is no news.
@@ -208,7 +208,7 @@ func TestAwait(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		p.feed.close()
-		if err := p.issuer.Await(t.Context(), id, early); !errors.Is(err, ErrClosed) {
+		if err := p.issuer.Await(t.Context(), &Watch{LongPollID: id, Early: early}); !errors.Is(err, ErrClosed) {
 			t.Errorf("got %v", err)
 		}
 	})
