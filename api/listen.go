@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // listener accepts connections up to the limits and closes those beyond at once.
@@ -41,7 +43,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			client = clientOf(c.RemoteAddr())
 		}
 		if l.admit(client) {
-			return &conn{Conn: c, spoke: !l.plain, left: sync.OnceFunc(func() { l.release(client) })}, nil
+			return &conn{Conn: c, listener: l, client: client, spoke: !l.plain}, nil
 		}
 		l.metrics.refused.Inc()
 		_ = c.Close() // nobody is there to hear of a failure
@@ -96,7 +98,9 @@ func (l *listener) release(client netip.Prefix) {
 // conn is a connection that is counted until it closes.
 type conn struct {
 	net.Conn
-	left func()
+	listener *listener
+	client   netip.Prefix
+	left     atomic.Bool
 	// spoke is true once what comes first has been looked at, or need not be.
 	spoke bool
 }
@@ -114,9 +118,26 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write implements net.Conn. A client who reads writeSize in time has as long again for what is left, so that one
+// call may write megabytes: many calls would have many clients get theirs in turns, each held up by all the others.
+func (c *conn) Write(b []byte) (n int, err error) {
+	for {
+		m, err := c.Conn.Write(b[n:])
+		n += m
+		if m < writeSize || n == len(b) || !tooSlow(err) {
+			return n, err
+		}
+		if err := c.SetWriteDeadline(time.Now().Add(c.listener.limits.Write)); err != nil {
+			return n, err
+		}
+	}
+}
+
 // Close implements net.Conn.
 func (c *conn) Close() error {
-	defer c.left()
+	if !c.left.Swap(true) {
+		defer c.listener.release(c.client)
+	}
 	return c.Conn.Close()
 }
 

@@ -58,9 +58,12 @@ func benchmarkPolls(b *testing.B, server string, n int) {
 	b.ReportMetric(float64(after-before)/float64(n), "rss-B/conn")
 	b.Log(server, n, "before", before, "after", after, stats)
 	var firsts, lasts []time.Duration
+	var used time.Duration
 	for b.Loop() {
 		since, next := p.wake()
+		idle := p.cpu()
 		first, last := p.read(since)
+		used += p.cpu() - idle
 		firsts, lasts = append(firsts, first), append(lasts, last)
 		p.ask(next)
 		p.settle()
@@ -70,6 +73,7 @@ func benchmarkPolls(b *testing.B, server string, n int) {
 	b.Log(firsts, lasts)
 	b.ReportMetric(firsts[len(firsts)/2].Seconds()*1000, "first-ms")
 	b.ReportMetric(lasts[len(lasts)/2].Seconds()*1000, "last-ms")
+	b.ReportMetric(float64(used.Microseconds())/float64(b.N*n), "cpu-µs/poll")
 	b.ReportMetric(float64(p.rss())/(1<<20), "rss-MB")
 	after, stats = p.collect()
 	b.ReportMetric(float64(after-before)/float64(n), "later-rss-B/conn")

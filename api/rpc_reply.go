@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -11,8 +12,9 @@ import (
 	"github.com/gbtpool/gbtpool/gbt/splice"
 )
 
-// writeSize is how much is written at a time. Each piece has the write timeout to itself, so a
-// reader is cut for being slow, not for asking much.
+// writeSize is how much a client has to read within the write timeout. It has as long again for as much more, so a
+// reader is cut for being slow, not for asking much. Where the listener does not see to that, because TLS is between,
+// so much is written at a time.
 const writeSize = 256 << 10
 
 // pieces is text in parts that are written one after another, because some are megabytes and
@@ -104,6 +106,11 @@ type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
+	// whole is whether large pieces are written in one, because the connection gives them the time that they need.
+	whole bool
+	// fair has what is small go out before what is large, and that wait until others have been at the same: those
+	// who wait for news wake at the same moment.
+	fair bool
 	// begun is true once bytes are out: the status is 200 then, and no error can be told any more.
 	begun bool
 }
@@ -132,8 +139,17 @@ func (s *stream) send(status int, body pieces) error {
 		s.head(status)
 	}
 	for _, b := range body {
+		if s.fair && len(b) > writeSize {
+			if err := s.control.Flush(); err != nil {
+				return err
+			}
+			runtime.Gosched()
+		}
 		for len(b) > 0 {
-			n := min(len(b), writeSize)
+			n := len(b)
+			if !s.whole {
+				n = min(n, writeSize)
+			}
 			if err := s.write(b[:n]); err != nil {
 				return err
 			}

@@ -84,7 +84,9 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 			room()
 		}
 	}()
-	if c := s.receive(newStream(w, s.cfg.Limits.Write), r, &room); c != nil {
+	out := newStream(w, s.cfg.Limits.Write)
+	out.whole = r.TLS == nil
+	if c := s.receive(out, r, &room); c != nil {
 		s.serveCall(r, c)
 	}
 }
@@ -174,6 +176,7 @@ func (s *Server) serveCall(r *http.Request, c *call) {
 	if c.work != nil && len(body) > 0 {
 		body = s.coded(r.Header, c, body)
 	}
+	c.out.fair = c.poll
 	err = c.out.send(status, body)
 	s.finish(r, c, status, err)
 }
