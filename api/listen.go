@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -100,7 +99,7 @@ type conn struct {
 	net.Conn
 	listener *listener
 	client   netip.Prefix
-	left     atomic.Bool
+	left     sync.Once
 	// spoke is true once what comes first has been looked at, or need not be.
 	spoke bool
 }
@@ -135,9 +134,7 @@ func (c *conn) Write(b []byte) (n int, err error) {
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
-	if !c.left.Swap(true) {
-		defer c.listener.release(c.client)
-	}
+	defer c.left.Do(func() { c.listener.release(c.client) })
 	return c.Conn.Close()
 }
 
