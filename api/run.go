@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+
+	"github.com/gbtpool/gbtpool/api/guard"
 )
 
 // Run listens and serves until ctx ends. Then it sends long polls away, stops listening and lets
@@ -23,6 +25,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ReadHeaderTimeout: s.cfg.Limits.Header,
 		MaxHeaderBytes:    s.cfg.Limits.HeaderBytes,
 		IdleTimeout:       s.cfg.Limits.Idle,
+		ConnContext:       guard.Connected,
 		// What goes wrong on single connections is of interest only to who looks for it.
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}

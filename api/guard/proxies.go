@@ -290,11 +290,24 @@ func unquote(s string) (string, bool) {
 // clientKey is the context key of a client's address.
 type clientKey struct{}
 
-// Identify puts the client's address into each request's context, for ClientOf.
+// Identify puts the client's address into each request's context, for ClientOf, unless it is there.
 func (p *Proxies) Identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(WithClient(r.Context(), p.Client(r))))
+		client := p.Client(r)
+		if known := ClientOf(r.Context()); !known.IsValid() || known != client {
+			r = r.WithContext(WithClient(r.Context(), client))
+		}
+		next.ServeHTTP(w, r)
 	})
+}
+
+// Connected puts the address of a connection's other end into a context, for http.Server.ConnContext. Identify then
+// has nothing to do for requests that come straight from their clients, of which many may be waiting.
+func Connected(ctx context.Context, c net.Conn) context.Context {
+	if peer, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return WithClient(ctx, plain(peer.AddrPort().Addr()))
+	}
+	return ctx
 }
 
 // WithClient returns a context that names a client.

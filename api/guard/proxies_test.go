@@ -194,6 +194,14 @@ func TestSecure(t *testing.T) {
 	}
 }
 
+// peerConn is a connection that has its other end's address, and nothing else.
+type peerConn struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (c peerConn) RemoteAddr() net.Addr { return c.addr }
+
 func TestIdentify(t *testing.T) {
 	p := proxies(t, "", "10.0.0.0/8")
 	var got netip.Addr
@@ -201,6 +209,17 @@ func TestIdentify(t *testing.T) {
 	h.ServeHTTP(httptest.NewRecorder(), asked("10.0.0.1:1", HeaderXForwardedFor, "198.51.100.1"))
 	if got != netip.MustParseAddr("198.51.100.1") {
 		t.Errorf("got %s", got)
+	}
+	for _, peer := range []string{"10.0.0.1", "192.0.2.1", "::ffff:192.0.2.1"} { // a proxy, and clients that are none
+		r := asked(net.JoinHostPort(peer, "1"), HeaderXForwardedFor, "198.51.100.1")
+		want := p.Client(r)
+		r = r.WithContext(Connected(r.Context(), peerConn{addr: &net.TCPAddr{IP: net.ParseIP(peer), Port: 1}}))
+		if h.ServeHTTP(httptest.NewRecorder(), r); got != want {
+			t.Errorf("%s: got %s, want %s", peer, got, want)
+		}
+	}
+	if ctx := Connected(context.Background(), peerConn{addr: new(net.UnixAddr)}); ClientOf(ctx).IsValid() {
+		t.Error("a Unix socket has a client's address")
 	}
 	if none := ClientOf(context.Background()); none.IsValid() {
 		t.Errorf("got %s from an empty context", none)
