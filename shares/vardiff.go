@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,9 +56,15 @@ type paced struct {
 	pace
 	issued int  // the level that Target returned last
 	proved bool // it is in proven, and not in asking
-	// waits are closed when the level is muchHarder than what they are under.
-	waits      map[int]chan struct{}
+	// waits are who waits for a harder target: mostly one, if any.
+	waits      []retarget
 	prev, next *paced
+}
+
+// retarget is closed when a worker's level is muchHarder than the one that it has.
+type retarget struct {
+	have int
+	done chan struct{}
 }
 
 // NewVardiff makes a Vardiff that knows no worker.
@@ -147,26 +154,24 @@ func (v *Vardiff) Changed(account, worker string, have gbt.Target) <-chan struct
 	if w.level >= level+muchHarder {
 		return v.closed
 	}
-	wait, ok := w.waits[level]
-	if !ok {
-		if w.waits == nil {
-			w.waits = make(map[int]chan struct{})
-		}
-		wait = make(chan struct{})
-		w.waits[level] = wait
+	if i := slices.IndexFunc(w.waits, func(r retarget) bool { return r.have == level }); i >= 0 {
+		return w.waits[i].done
 	}
-	return wait
+	done := make(chan struct{})
+	w.waits = append(w.waits, retarget{level, done})
+	return done
 }
 
 // move puts a worker on another level of the scale and wakes who waits for that.
 func (v *Vardiff) move(w *paced, level int) {
 	w.move(v.scale.bound(level))
-	for have, wait := range w.waits {
-		if w.level >= have+muchHarder {
-			close(wait)
-			delete(w.waits, have)
+	w.waits = slices.DeleteFunc(w.waits, func(r retarget) bool {
+		met := w.level >= r.have+muchHarder
+		if met {
+			close(r.done)
 		}
-	}
+		return met
+	})
 }
 
 // seen returns a worker that is heard of now, and whether it was known before.

@@ -410,9 +410,9 @@ func TestVardiffRapid(t *testing.T) {
 					r.Fatalf("%d workers are known and %d queued, of %d", len(v.workers), n, most)
 				}
 				for _, w := range v.workers {
-					for have := range w.waits {
-						if w.level >= have+muchHarder {
-							r.Fatalf("who has level %d is not told of %d", have, w.level)
+					for _, wait := range w.waits {
+						if w.level >= wait.have+muchHarder {
+							r.Fatalf("who has level %d is not told of %d", wait.have, w.level)
 						}
 					}
 				}
