@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -207,16 +208,20 @@ func (p *polls) rss() int {
 	return kb << 10
 }
 
-// cpu returns what the server has computed so far.
-func (p *polls) cpu() time.Duration {
+// cpu returns what the server's threads have computed so far.
+func (p *polls) cpu() (sum time.Duration) {
 	p.b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.process.Pid))
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.process.Pid))
 	p.must(err)
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	var user, system int
-	_, err = fmt.Sscan(fields[11]+" "+fields[12], &user, &system)
-	p.must(err)
-	return time.Duration(user+system) * 10 * time.Millisecond // of Linux's clock for them
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		p.must(err)
+		var ns time.Duration
+		_, err = fmt.Sscan(string(text), &ns)
+		p.must(err)
+		sum += ns
+	}
+	return sum
 }
 
 func (p *polls) wake() (since time.Time, next string) {

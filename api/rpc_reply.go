@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gbtpool/gbtpool/api/accept"
@@ -20,6 +22,18 @@ const writeSize = 256 << 10
 // pieces is text in parts that are written one after another, because some are megabytes and
 // shared by many replies.
 type pieces [][]byte
+
+// joinSize is the largest answer that is copied into one piece, so that it leaves in as few writes as it may.
+const joinSize = 16 << 10
+
+// join returns p as one piece, which takes the place of what is in buffer.
+func (p pieces) join(buffer *bytes.Buffer) pieces {
+	buffer.Reset()
+	for _, b := range p {
+		buffer.Write(b)
+	}
+	return pieces{buffer.Bytes()}
+}
 
 func (p pieces) size() (n int) {
 	for _, b := range p {
@@ -111,12 +125,16 @@ type stream struct {
 	// fair has what is small go out before what is large, and that wait until others have been at the same: those
 	// who wait for news wake at the same moment.
 	fair bool
+	// buffers has *bytes.Buffer for small answers.
+	buffers *sync.Pool
 	// begun is true once bytes are out: the status is 200 then, and no error can be told any more.
 	begun bool
 }
 
-func newStream(w http.ResponseWriter, timeout time.Duration) *stream {
-	return &stream{w: w, control: http.NewResponseController(w), timeout: timeout}
+func (s *Server) newStream(w http.ResponseWriter, r *http.Request) *stream {
+	return &stream{
+		w: w, control: http.NewResponseController(w), timeout: s.cfg.Limits.Write, whole: r.TLS == nil, buffers: &s.buffers,
+	}
 }
 
 // beat sends one byte of the whitespace that JSON allows before a value.
@@ -132,11 +150,20 @@ func (s *stream) beat() error {
 
 // send sends the reply. With an empty body only the status counts.
 func (s *stream) send(status int, body pieces) error {
+	size := body.size()
 	if !s.begun {
 		if len(body) > 0 {
-			s.w.Header().Set("Content-Length", strconv.Itoa(body.size()))
+			s.w.Header().Set("Content-Length", strconv.Itoa(size))
 		}
 		s.head(status)
+	}
+	if size <= joinSize && len(body) > 0 {
+		buffer, ok := s.buffers.Get().(*bytes.Buffer)
+		if !ok {
+			buffer = new(bytes.Buffer)
+		}
+		defer s.buffers.Put(buffer) // nobody keeps what is written
+		body = body.join(buffer)
 	}
 	for _, b := range body {
 		if s.fair && len(b) > writeSize {

@@ -84,9 +84,7 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 			room()
 		}
 	}()
-	out := newStream(w, s.cfg.Limits.Write)
-	out.whole = r.TLS == nil
-	if c := s.receive(out, r, &room); c != nil {
+	if c := s.receive(s.newStream(w, r), r, &room); c != nil {
 		s.serveCall(r, c)
 	}
 }

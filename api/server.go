@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -156,6 +157,8 @@ type Server struct {
 	// current is the public part of GET /api/v1/template/current; nil until somebody asks.
 	current atomic.Pointer[templateText]
 	handler http.Handler
+	// buffers are for answers on their way.
+	buffers sync.Pool
 }
 
 // New makes a Server.
