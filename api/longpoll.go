@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gbtpool/gbtpool/gbt"
@@ -37,6 +39,8 @@ func (s *Server) await(ctx context.Context, c *call) (pieces, error) {
 	if w.req.LongPollID != "" {
 		s.metrics.polls.Inc()
 		defer s.metrics.polls.Dec()
+		s.waiters.silent.Add(1)
+		c.silent = &s.waiters.silent
 	}
 	for {
 		w.beat.wind(&w.watch)
@@ -133,7 +137,9 @@ func (h *heartbeat) begun() bool { return h != nil && h.out.begun }
 type waiters struct {
 	stop chan struct{} // closed once they are sent away
 	gone chan struct{} // closed once stop is and nobody waits
-	mu   sync.Mutex
+	// silent is how many long polls have not had the beginning of their answer.
+	silent atomic.Int64
+	mu     sync.Mutex
 	// All below is held by mu.
 	count  int
 	closed bool
@@ -161,6 +167,19 @@ func (w *waiters) leave() {
 	w.count--
 	if w.closed && w.count == 0 {
 		close(w.gone)
+	}
+}
+
+// yield lets others go first for as long as there are some who get the beginning of their answer meanwhile. It does
+// not wait for those who cannot.
+func (w *waiters) yield() {
+	for left := w.silent.Load(); ; {
+		runtime.Gosched()
+		now := w.silent.Load()
+		if now >= left {
+			return
+		}
+		left = now
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
+	btcwire "github.com/btcsuite/btcd/wire/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gbtpool/gbtpool/gbt"
@@ -157,11 +159,40 @@ func newOurPolls(template string, l net.Listener, keepAlive time.Duration) (*our
 	if err != nil {
 		return nil, err
 	}
-	_, _, err = p.wake()
+	if _, _, err = p.wake(); err == nil && template == "eight" {
+		err = p.vary(7)
+	}
 	return p, err
 }
 
-// nodeAnswer returns a node's template: small, or full, which is 3.4 MB.
+// vary brings n more templates, of which no two have a transaction in common.
+func (p *ourPolls) vary(n int) error {
+	txs := p.answer["transactions"].([]any)
+	hashes := make([]chainhash.Hash, len(txs))
+	for range n {
+		for i := range txs {
+			tx := txs[i].(map[string]any)
+			raw, err := hex.DecodeString(tx["data"].(string))
+			if err != nil {
+				return err
+			}
+			raw[len(raw)-1]++ // of the lock time
+			parsed := new(btcwire.MsgTx)
+			if err := parsed.Deserialize(bytes.NewReader(raw)); err != nil {
+				return err
+			}
+			hashes[i] = parsed.WitnessHash()
+			tx["data"], tx["txid"], tx["hash"] = hex.EncodeToString(raw), parsed.TxHash().String(), hashes[i].String()
+		}
+		p.answer["default_witness_commitment"] = hex.EncodeToString(gbt.WitnessCommitment(hashes))
+		if _, _, err := p.wake(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nodeAnswer returns a node's template: small, or else full, which is 3.4 MB.
 func nodeAnswer(template string) (map[string]any, error) {
 	var answer map[string]any
 	if template == "small" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -122,9 +121,8 @@ type stream struct {
 	timeout time.Duration
 	// whole is whether large pieces are written in one, because the connection gives them the time that they need.
 	whole bool
-	// fair has what is small go out before what is large, and that wait until others have been at the same: those
-	// who wait for news wake at the same moment.
-	fair bool
+	// begin, if set, is called when what is small of an answer is out and before the first large piece.
+	begin func()
 	// buffers has *bytes.Buffer for small answers.
 	buffers *sync.Pool
 	// begun is true once bytes are out: the status is 200 then, and no error can be told any more.
@@ -166,11 +164,11 @@ func (s *stream) send(status int, body pieces) error {
 		body = body.join(buffer)
 	}
 	for _, b := range body {
-		if s.fair && len(b) > writeSize {
+		if s.begin != nil && len(b) > writeSize {
 			if err := s.control.Flush(); err != nil {
 				return err
 			}
-			runtime.Gosched()
+			s.begin()
 		}
 		for len(b) > 0 {
 			n := len(b)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gbtpool/gbtpool/api/guard"
@@ -63,6 +64,16 @@ type call struct {
 	wait *wait
 	// leave signs off from the waiters once the reply is out; nil if the call never waited.
 	leave func()
+	// silent counts the call until its reply begins; nil if it does not.
+	silent *atomic.Int64
+}
+
+// begun tells that the reply has begun, or will not. It may be called again.
+func (c *call) begun() {
+	if c.silent != nil {
+		c.silent.Add(-1)
+		c.silent = nil
+	}
 }
 
 // done lets the server stop as far as this call matters: its reply is out, to the last byte.
@@ -70,6 +81,7 @@ func (c *call) done(out *stream) {
 	if c.leave == nil {
 		return
 	}
+	c.begun()
 	if out.begun {
 		_ = out.control.Flush() // it fails if the client is gone, who needs nothing more then
 	}
@@ -174,7 +186,13 @@ func (s *Server) serveCall(r *http.Request, c *call) {
 	if c.work != nil && len(body) > 0 {
 		body = s.coded(r.Header, c, body)
 	}
-	c.out.fair = c.poll
+	if c.poll {
+		// All who waited wake at the same moment.
+		c.out.begin = func() {
+			c.begun()
+			s.waiters.yield()
+		}
+	}
 	err = c.out.send(status, body)
 	s.finish(r, c, status, err)
 }
