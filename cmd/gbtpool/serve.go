@@ -34,6 +34,7 @@ type serveCmd struct {
 
 // Run implements the command.
 func (c *serveCmd) Run(ctx context.Context, out *screen, errs errScreen) error {
+	boundGarbage(os.Getenv)
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w; set listen to a free address and port", err)
