@@ -221,11 +221,12 @@ func (p *polls) cpu() (sum time.Duration) {
 }
 
 // turn wakes all who wait, and has them wait again. It returns how long after the new template the last of them had
-// the first byte of its answer, how long after it the last byte, and what the server computed meanwhile.
+// the first byte of its answer, how long after it the last byte, and what the server computed,
+// the template included.
 func (p *polls) turn() (first, last, cpu time.Duration) {
 	p.b.Helper()
-	since, next := p.wake()
 	before := p.cpu()
+	since, next := p.wake()
 	first, last = p.read(since)
 	cpu = p.cpu() - before
 	p.ask(next)
