@@ -3,7 +3,7 @@ GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 60s
 
-.PHONY: demo build test generate release-check lint bench soak fuzz
+.PHONY: demo build test generate release-check lint bench bench-compare soak fuzz
 
 ## demo: a whole pool in one process, with a chain and miners of its own
 demo: build
@@ -44,6 +44,11 @@ bench:
 	@mkdir -p bin
 	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -timeout 1h ./... 2>&1 | tee bin/bench.txt
 	@$(GO) run ./test/bench <bin/bench.txt
+
+## bench-compare: the benchmarks here beside those of a commit or a tag, in turn, by benchstat:
+## make bench-compare REF=v1.0.0 [BENCH=regexp] [PKG=./gbt] [COUNT=6]
+bench-compare:
+	@REF='$(REF)' BENCH='$(BENCH)' PKG='$(PKG)' COUNT='$(COUNT)' GO='$(GO)' ./test/bench/compare.sh
 
 ## fuzz: each fuzz target for FUZZTIME
 fuzz:
