@@ -11,7 +11,7 @@ import (
 
 // fullPool is a pool with the template of a full block in force, on a network that finds no block
 // of a test's.
-func fullPool(b *testing.B) *pool {
+func fullPool(b testing.TB) *pool {
 	b.Helper()
 	p := newPool(b)
 	var in templateJSON
