@@ -3,7 +3,7 @@ GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 60s
 
-.PHONY: demo build test generate release-check lint bench bench-compare soak fuzz
+.PHONY: demo build test allocations generate release-check lint bench bench-compare soak fuzz
 
 ## demo: a whole pool in one process, with a chain and miners of its own
 demo: build
@@ -19,6 +19,11 @@ test:
 	npm ci --prefix test/browser --no-audit --no-fund --silent
 	$(GO) test -race -timeout 25m ./cmd/...
 	$(GO) test -race -timeout 25m $$($(GO) list ./... | grep -v /cmd/)
+	$(MAKE) allocations
+
+## allocations: what hot paths may allocate, which cannot be counted with the race detector
+allocations:
+	$(GO) test -run '^TestAllocations$$' $$(find . -name allocations_test.go -exec dirname {} +)
 
 ## generate: the code that openapi.yaml leads to
 generate:
