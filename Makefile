@@ -3,7 +3,7 @@ GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 60s
 
-.PHONY: demo build test allocations generate release-check lint bench bench-compare soak fuzz
+.PHONY: demo build test allocations generate release-check lint bench bench-compare bench-check soak fuzz
 
 ## demo: a whole pool in one process, with a chain and miners of its own
 demo: build
@@ -54,6 +54,12 @@ bench:
 ## make bench-compare REF=v1.0.0 [BENCH=regexp] [PKG=./gbt] [COUNT=6]
 bench-compare:
 	@REF='$(REF)' BENCH='$(BENCH)' PKG='$(PKG)' COUNT='$(COUNT)' GO='$(GO)' ./test/bench/compare.sh
+
+## bench-check: fails where a ratio of a fresh run of the bench is less than half as good as the recorded one
+RECORDED ?= docs/benchmarks.json
+FRESH    ?= bin/bench.json
+bench-check:
+	$(GO) run ./test/bench/check $(RECORDED) $(FRESH)
 
 ## fuzz: each fuzz target for FUZZTIME
 fuzz:
