@@ -39,13 +39,16 @@ git worktree add --quiet --detach "$before" "$commit"
 module="$("$GO" list -m)"
 say "$REF is $(git log -1 --format='%h, %s' "$commit")"
 
+# where SIDE: what people call it.
+where() { [ "$1" = after ] && echo here || echo "at $REF"; }
+
 # build SIDE TREE DIR: the test binary of a package and the names of its benchmarks that are asked for, if it has any.
 build() {
 	local bin="$work/$1/$3/test" names="$work/$1/$3/names"
 	mkdir -p "$work/$1/$3"
 	: >"$names"
 	grep -qsE '^func Benchmark' "$2/$3"/*_test.go || return 0
-	(cd "$2" && "$GO" test -c -o "$bin" "./$3") || fail "the tests of $3 do not build: $1"
+	(cd "$2" && "$GO" test -c -o "$bin" "./$3") || fail "the tests of $3 do not build: $(where "$1")"
 	(cd "$2/$3" && "$bin" -test.list "${BENCH%%/*}") | { grep '^Benchmark' || true; } >"$names"
 }
 
@@ -55,7 +58,7 @@ run() {
 	(cd "$2/$3" && "$work/$1/$3/test" -test.run '^$' -test.bench "$BENCH" -test.benchmem -test.benchtime "$BENCHTIME" -test.timeout 2h) \
 		>"$work/last.txt" 2>&1 || {
 		cat "$work/last.txt" >&2
-		fail "a benchmark of $3 fails: $1"
+		fail "a benchmark of $3 fails: $(where "$1")"
 	}
 	cat "$work/last.txt" >>"$work/$1.txt"
 }
