@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -159,8 +160,8 @@ func (e *roundTrip) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// run sends the request once, and fails unless it is answered with a result.
-func (e *roundTrip) run(tb testing.TB) {
+// run sends the request once. Its error says that it was not answered with a result.
+func (e *roundTrip) run() error {
 	clear(e.header)
 	e.status, e.sent = 0, 0
 	e.body.Reset(e.text)
@@ -168,8 +169,9 @@ func (e *roundTrip) run(tb testing.TB) {
 	r.Body = io.NopCloser(&e.body)
 	e.handler.ServeHTTP(e, &r)
 	if e.status != http.StatusOK || !bytes.HasPrefix(e.first, []byte(`{"result":`)) {
-		tb.Fatalf("%d %s", e.status, e.first)
+		return fmt.Errorf("%d %s", e.status, e.first)
 	}
+	return nil
 }
 
 // shareText is a submission as most are: abbreviated, with its workid.
@@ -186,11 +188,15 @@ func BenchmarkServeTemplate(b *testing.B) {
 	}{{"small", smallAnswer(b)}, {"full", fullAnswer(b)}} {
 		b.Run(bench.name, func(b *testing.B) {
 			e := newRoundTrip(hotServer(b, bench.answer), askTemplate)
-			e.run(b)
+			if err := e.run(); err != nil {
+				b.Fatal(err)
+			}
 			b.SetBytes(e.sent)
 			b.ReportAllocs()
 			for b.Loop() {
-				e.run(b)
+				if err := e.run(); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
@@ -201,7 +207,9 @@ func BenchmarkServeShare(b *testing.B) {
 	e := newRoundTrip(hotServer(b, smallAnswer(b)), shareText())
 	b.ReportAllocs()
 	for b.Loop() {
-		e.run(b)
+		if err := e.run(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -11,12 +11,12 @@ import (
 
 // fullPool is a pool with the template of a full block in force, on a network that finds no block
 // of a test's.
-func fullPool(b testing.TB) *pool {
-	b.Helper()
-	p := newPool(b)
+func fullPool(tb testing.TB) *pool {
+	tb.Helper()
+	p := newPool(tb)
 	var in templateJSON
-	if err := json.Unmarshal(fullTemplate(b), &in); err != nil {
-		b.Fatal(err)
+	if err := json.Unmarshal(fullTemplate(tb), &in); err != nil {
+		tb.Fatal(err)
 	}
 	in.Bits, in.Target = hardBits, ""
 	in.CurTime, in.MinTime = startTime, startTime-600

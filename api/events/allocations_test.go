@@ -13,7 +13,7 @@ import (
 )
 
 // fanned is a Hub with streams that take what comes.
-func fanned(tb testing.TB, streams int) (h *Hub, dispatch func()) {
+func fanned(tb testing.TB, streams int) (dispatch func()) {
 	tb.Helper()
 	h, err := New(Config{
 		Source: new(eventLog), Caller: func(context.Context) (string, bool) { return "", false },
@@ -30,7 +30,7 @@ func fanned(tb testing.TB, streams int) (h *Hub, dispatch func()) {
 	}
 	data := []byte(`{"height":800000,"number":1790000000000,"fees_sat":12345678,"transaction_count":3456,"value_sat":324845678}`)
 	var number uint64
-	return h, func() {
+	return func() {
 		number++
 		news, err := frames([]shares.Event{{ID: place{1, number}.String(), Kind: shares.EventTemplate, Data: data}})
 		if err != nil {
@@ -47,7 +47,7 @@ func fanned(tb testing.TB, streams int) (h *Hub, dispatch func()) {
 
 // BenchmarkDispatch makes an event's text and hands it to 1,000 streams, which are left to write it.
 func BenchmarkDispatch(b *testing.B) {
-	_, dispatch := fanned(b, 1000)
+	dispatch := fanned(b, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
 		dispatch()
@@ -57,8 +57,8 @@ func BenchmarkDispatch(b *testing.B) {
 // TestAllocations holds an event to one text for all who hear of it.
 func TestAllocations(t *testing.T) {
 	const most, bytes = 12, 2 << 10
-	_, one := fanned(t, 1)
-	_, thousand := fanned(t, 1000)
+	one := fanned(t, 1)
+	thousand := fanned(t, 1000)
 	why := "each event: its text, once for all streams"
 	allocs.Check(t, []allocs.Bound{
 		{Path: "an event for one stream", Most: most, Bytes: bytes, Why: why, Run: one},

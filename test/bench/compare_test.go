@@ -24,7 +24,7 @@ func newRepository(t *testing.T) *repository {
 	r.write("test/bench/compare.sh", string(script))
 	r.write("go.mod", "module example.org/m\n\ngo 1.26\n")
 	r.write("stat", "#!/bin/sh\nfor side; do echo \"$side\" | sed 's/=.*/:/'; grep ^Benchmark \"${side#*=}\"; done\n")
-	r.run("git", "init", "--quiet", "--initial-branch=main")
+	r.git("init", "--quiet", "--initial-branch=main")
 	return r
 }
 
@@ -34,7 +34,7 @@ func (r *repository) write(name, text string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		r.t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // two of them are run
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -42,26 +42,27 @@ func (r *repository) write(name, text string) {
 // benchmarks writes a package whose benchmarks do nothing.
 func (r *repository) benchmarks(pack string, names ...string) {
 	r.t.Helper()
-	text := "package p\n\nimport \"testing\"\n"
+	var text strings.Builder
+	text.WriteString("package p\n\nimport \"testing\"\n")
 	for _, name := range names {
-		text += "\nfunc Benchmark" + name + "(b *testing.B) {\n\tfor b.Loop() {\n\t}\n}\n"
+		text.WriteString("\nfunc Benchmark" + name + "(b *testing.B) {\n\tfor b.Loop() {\n\t}\n}\n")
 	}
-	r.write(pack+"/p_test.go", text)
+	r.write(pack+"/p_test.go", text.String())
 }
 
-func (r *repository) run(name string, args ...string) {
+func (r *repository) git(args ...string) {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), name, args...)
+	cmd := exec.CommandContext(r.t.Context(), "git", args...)
 	cmd.Dir = r.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		r.t.Fatalf("%s %s: %v\n%s", name, args, err, out)
+		r.t.Fatalf("git %s: %v\n%s", args, err, out)
 	}
 }
 
 func (r *repository) commit(message string) {
 	r.t.Helper()
-	r.run("git", "add", "-A")
-	r.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", message)
+	r.git("add", "-A")
+	r.git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", message)
 }
 
 // compare runs the script with settings, and holds it to leaving nothing behind.
@@ -89,7 +90,7 @@ func TestCompare(t *testing.T) {
 	r.benchmarks("a", "Old", "Both")
 	r.benchmarks("gone", "Gone")
 	r.commit("the first one")
-	r.run("git", "tag", "v1")
+	r.git("tag", "v1")
 	r.benchmarks("a", "New", "Both")
 	r.benchmarks("new", "Both")
 	if err := os.RemoveAll(filepath.Join(r.dir, "gone")); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the tables into docs/scaling.md") //nolint:gochecknoglobals // a flag of the test
+var update = flag.Bool("update", false, "write the tables into docs/scaling.md")
 
 // TestDocument holds docs/scaling.md to what the program prints.
 func TestDocument(t *testing.T) {
@@ -27,7 +27,7 @@ func TestDocument(t *testing.T) {
 	}
 	want := Tables(Recorded())
 	if *update {
-		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // anybody may read it
+		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -9,7 +9,7 @@ import (
 
 const (
 	// simulated are the shares of a simulation; the first of them, unheeded, only fill the queues.
-	simulated = 100_000
+	simulated = 60_000
 	unheeded  = simulated / 2
 	// largestGroup is the most shares that the ledger puts into one pipeline.
 	largestGroup = 512
@@ -47,6 +47,7 @@ type event struct {
 // agenda is a heap of events.
 type agenda []event
 
+// Len implements heap.Interface, and so do Less and Swap.
 func (a agenda) Len() int { return len(a) }
 
 func (a agenda) Less(i, j int) bool {
@@ -55,9 +56,10 @@ func (a agenda) Less(i, j int) bool {
 
 func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
 
-// Push and Pop are heap's.
-func (a *agenda) Push(e any) { *a = append(*a, e.(event)) } //nolint:forcetypeassert // nothing else is pushed
+// Push implements heap.Interface.
+func (a *agenda) Push(e any) { *a = append(*a, e.(event)) } //nolint:errcheck,forcetypeassert // nothing else is pushed
 
+// Pop implements heap.Interface.
 func (a *agenda) Pop() any {
 	last := len(*a) - 1
 	e := (*a)[last]
@@ -104,7 +106,7 @@ func Simulate(p Pool, f Figures, seed uint64) Result {
 	s.next(0)
 	var now int64
 	for len(s.took) < simulated && s.agenda.Len() > 0 {
-		e := heap.Pop(&s.agenda).(event) //nolint:forcetypeassert // nothing else is pushed
+		e := heap.Pop(&s.agenda).(event) //nolint:errcheck,forcetypeassert // nothing else is pushed
 		now = e.at
 		s.happen(&e)
 	}

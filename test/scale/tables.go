@@ -69,12 +69,12 @@ func arithmetic(f Figures) [][]string {
 		{"bytes of the board read for a template", func(s size) string { return count(float64(s.gateways-1)*float64(f.Packed)/1e6) + " MB" }},
 		{"the network of its Redis busy with that", func(s size) string { return seconds(float64(s.gateways-1) * float64(f.Packed) * 8 / f.Network) }},
 	}
-	rows := [][]string{{"miners, gateways"}}
+	rows := append(make([][]string, 0, 1+len(lines)), []string{"miners, gateways"})
 	for _, s := range sizes {
 		rows[0] = append(rows[0], count(float64(s.miners))+", "+count(float64(s.gateways)))
 	}
 	for _, l := range lines {
-		row := []string{l.name}
+		row := append(make([]string, 0, 1+len(sizes)), l.name)
 		for _, s := range sizes {
 			row = append(row, l.of(s))
 		}
@@ -85,8 +85,7 @@ func arithmetic(f Figures) [][]string {
 
 // simulations returns what becomes of the shares of several pools.
 func simulations(f Figures) [][]string {
-	rows := [][]string{{"miners", "gateways", "masters", "partitions", "a share", "fsync", "largest", "shares/s", "busiest", "a group", "half", "99 %", "99.9 %"}}
-	for _, p := range []Pool{
+	pools := []Pool{
 		{Miners: 10_000, Gateways: 1, Masters: 1, Partitions: 16},
 		{Miners: 100_000, Gateways: 1, Masters: 1, Partitions: 16},
 		{Miners: 100_000, Gateways: 10, Masters: 1, Partitions: 16},
@@ -98,7 +97,10 @@ func simulations(f Figures) [][]string {
 		{Miners: 1_000_000, Gateways: 100, Masters: 16, Partitions: 64, Largest: 0.1},
 		{Miners: 1_000_000, Gateways: 100, Masters: 8, Partitions: 64, Share: f.Share / 2},
 		{Miners: 1_000_000, Gateways: 100, Masters: 4, Partitions: 64, PerMinute: 1},
-	} {
+	}
+	heads := []string{"miners", "gateways", "masters", "partitions", "a share", "fsync", "largest", "shares/s", "busiest", "a group", "half", "99 %", "99.9 %"}
+	rows := append(make([][]string, 0, 1+2*len(pools)), heads)
+	for _, p := range pools {
 		if p.PerMinute == 0 {
 			p.PerMinute = 6
 		}
