@@ -51,9 +51,9 @@ bench:
 	@$(GO) run ./test/bench <bin/bench.txt
 
 ## bench-compare: the benchmarks here beside those of a commit or a tag, in turn, by benchstat:
-## make bench-compare REF=v1.0.0 [BENCH=regexp] [PKG=./gbt] [COUNT=6]
+## make bench-compare REF=v1.0.0 [BENCH=regexp] [PKG=./gbt] [COUNT=6]; a $ in BENCH is meant as it is
 bench-compare:
-	@REF='$(REF)' BENCH='$(BENCH)' PKG='$(PKG)' COUNT='$(COUNT)' GO='$(GO)' ./test/bench/compare.sh
+	@REF='$(REF)' BENCH='$(value BENCH)' PKG='$(PKG)' COUNT='$(COUNT)' GO='$(GO)' ./test/bench/compare.sh
 
 ## bench-check: fails where a ratio of a fresh run of the bench is less than half as good as the recorded one
 RECORDED ?= docs/benchmarks.json

@@ -30,7 +30,7 @@ func TestAllocations(t *testing.T) {
 	sealed := p.issuer.sealer.seal(terms, previous, account)
 	branch := MerkleBranch(make([]chainhash.Hash, 4000))
 	allocs.Check(t, []allocs.Bound{
-		{Path: "issue", Most: 75, Bytes: 8 << 10, Why: "each miner's work of each template: its head and its coinbase, nothing of its transactions", Run: func() {
+		{Path: "issue", Most: 60, Bytes: 8 << 10, Why: "each miner's work of each template: its head and its coinbase, nothing of its transactions", Run: func() {
 			if _, err := p.issuer.Issue(account, req); err != nil {
 				t.Error(err)
 			}

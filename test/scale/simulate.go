@@ -42,6 +42,7 @@ type event struct {
 	queue      int // of arrived and answered
 	master     int
 	group      []int64 // when its shares arrived
+	works      int64   // how long of a turn was work
 }
 
 // agenda is a heap of events.
@@ -152,6 +153,7 @@ func (s *simulation) happen(e *event) {
 		s.turn(e.master, e.at)
 	case turned:
 		s.masters[e.master].at = false
+		s.masters[e.master].busy += e.works
 		s.turn(e.master, e.at)
 	case answered:
 		for _, since := range e.group {
@@ -195,6 +197,6 @@ func (s *simulation) turn(at int, now int64) {
 	for i := range m.in {
 		s.plan(int64(lasts+s.figures.RoundTrip/2), now, event{what: answered, queue: m.in[i].queue, group: m.in[i].group})
 	}
-	m.at, m.in, m.busy = true, nil, m.busy+int64(works)
-	s.plan(int64(lasts), now, event{what: turned, master: at})
+	m.at, m.in = true, nil
+	s.plan(int64(lasts), now, event{what: turned, master: at, works: int64(works)})
 }
