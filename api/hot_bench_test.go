@@ -65,7 +65,7 @@ func hotServer(tb testing.TB, answer []byte) *Server {
 	tb.Helper()
 	source, log := make(news), slog.New(slog.DiscardHandler)
 	feed, err := gbt.NewFeed(gbt.FeedConfig{
-		Source: source, Coinbaser: gbt.PayTo{0x51}, Tag: "/test/", Patience: time.Second, Now: time.Now, Log: log,
+		Source: source, Coinbaser: gbt.PayTo{0x51}, Tag: "/test/", Patience: time.Minute, Now: time.Now, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
