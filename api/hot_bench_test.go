@@ -180,8 +180,8 @@ func shareText() string {
 		`", {"workid": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCU"}], "id":1}`
 }
 
-// BenchmarkServeTemplate serves getblocktemplate from the request to the answer, without a network.
-func BenchmarkServeTemplate(b *testing.B) {
+// BenchmarkAnswerTemplate serves getblocktemplate from the request to the answer, without a network.
+func BenchmarkAnswerTemplate(b *testing.B) {
 	for _, bench := range []struct {
 		name   string
 		answer []byte

@@ -9,6 +9,7 @@ import (
 func BenchmarkVardiffTarget(b *testing.B) {
 	v := newTestVardiff(b, func(c *VardiffConfig) { c.Most = 100_000 })
 	names := manyNames(100_000)
+	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		v.Target("a", names[n%len(names)])
 	}
@@ -18,6 +19,7 @@ func BenchmarkVardiffTarget(b *testing.B) {
 func BenchmarkVardiffForget(b *testing.B) {
 	v := newTestVardiff(b, func(c *VardiffConfig) { c.Most = 10_000 })
 	names := manyNames(100_000)
+	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		v.Target("a", names[n%len(names)])
 	}
@@ -26,6 +28,7 @@ func BenchmarkVardiffForget(b *testing.B) {
 func BenchmarkVardiffAccepted(b *testing.B) {
 	v := newTestVardiff(b, func(c *VardiffConfig) { c.Most = 100_000 })
 	names, work := manyNames(100_000), zeros(40).Work()
+	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		v.now = v.now.Add(time.Microsecond)
 		v.Accepted("a", names[n%len(names)], work, v.now)

@@ -386,6 +386,7 @@ func BenchmarkBanned(b *testing.B) {
 	}
 	s := newBanned(list)
 	addr, now := netip.MustParseAddr("192.0.2.1"), time.Now()
+	b.ReportAllocs()
 	for b.Loop() {
 		s.find(addr, "carol", now)
 	}

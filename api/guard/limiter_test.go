@@ -425,6 +425,7 @@ func BenchmarkCalls(b *testing.B) {
 		b.Fatal(err)
 	}
 	at := netip.MustParseAddr("192.0.2.1")
+	b.ReportAllocs()
 	for b.Loop() {
 		_ = c.Check("getblocktemplate", at, "bcrt1q880sld3m9txhuel5y4fageluwk3exdph73p7dp")
 	}
