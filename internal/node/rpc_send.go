@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,6 +16,9 @@ import (
 	"syscall"
 	"time"
 )
+
+// bufferSize is how much is read and written at a time, in bytes.
+const bufferSize = 64 << 10
 
 // login is a user and password.
 type login struct{ user, password string }
@@ -47,6 +49,8 @@ func newClient(caFile string) (*http.Client, error) {
 			TLSHandshakeTimeout: 10 * time.Second,
 			DisableCompression:  true,
 			MaxIdleConnsPerHost: 4,
+			// Templates and blocks are megabytes, which the usual 4 KiB cut into a thousand pieces.
+			ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
 			// Core closes idle connections after 30 s (rpcservertimeout); be first.
 			IdleConnTimeout: 20 * time.Second,
 		},
@@ -69,22 +73,41 @@ func (r *RPC) send(ctx context.Context, method string, params ...any) (json.RawM
 	if params == nil {
 		params = []any{} // btcd refuses null
 	}
-	body, err := json.Marshal(request{JSONRPC: "1.0", ID: r.calls.Add(1), Method: method, Params: params})
+	text, err := json.Marshal(r.request(method, params...))
 	if err != nil {
 		return nil, r.fail(method, err)
 	}
+	return r.sendBody(ctx, method, &body{before: text})
+}
+
+// sendHex is send with raw in hexadecimal as the only parameter.
+func (r *RPC) sendHex(ctx context.Context, method string, raw []byte) (json.RawMessage, error) {
+	b, err := hexBody(r.request(method), raw)
+	if err != nil {
+		return nil, r.fail(method, err)
+	}
+	return r.sendBody(ctx, method, b)
+}
+
+// request makes the next request.
+func (r *RPC) request(method string, params ...any) request {
+	return request{JSONRPC: "1.0", ID: r.calls.Add(1), Method: method, Params: params}
+}
+
+// sendBody is send of a request that is written already.
+func (r *RPC) sendBody(ctx context.Context, method string, b *body) (json.RawMessage, error) {
 	as, err := r.login()
 	if err != nil {
 		return nil, r.fail(method, err)
 	}
-	result, err := r.post(ctx, as, body)
+	result, err := r.post(ctx, as, b)
 	if errors.Is(err, ErrAuth) && r.cfg.CookieFile != "" {
 		renewed, readErr := r.readCookie()
 		switch {
 		case readErr != nil:
 			err = fmt.Errorf("%w: %w", err, readErr)
 		case *renewed != *as:
-			result, err = r.post(ctx, renewed, body)
+			result, err = r.post(ctx, renewed, b)
 		}
 	}
 	if err != nil {
@@ -120,11 +143,13 @@ func (r *RPC) readCookie() (*login, error) {
 }
 
 // post does one HTTP exchange and returns the result in the answer.
-func (r *RPC) post(ctx context.Context, as *login, body []byte) (json.RawMessage, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, bytes.NewReader(body))
+func (r *RPC) post(ctx context.Context, as *login, b *body) (json.RawMessage, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, b.open())
 	if err != nil {
 		return nil, err
 	}
+	req.ContentLength = b.size()
+	req.GetBody = func() (io.ReadCloser, error) { return b.open(), nil }
 	req.SetBasicAuth(as.user, as.password)
 	req.Header.Set("Content-Type", "application/json")
 	// Every call that we make may be repeated, so a connection that the node closed while it was

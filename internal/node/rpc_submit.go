@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -37,8 +35,10 @@ const headerSize = 80
 // ErrUndecodable means that the block is no block.
 func (r *RPC) SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error) {
 	const method = "submitblock"
-	var result json.RawMessage
-	if err := r.call(ctx, &result, method, hex.EncodeToString(block)); err != nil {
+	sending, cancel := context.WithTimeoutCause(ctx, r.cfg.Timeout, r.slow())
+	defer cancel()
+	result, err := r.sendHex(sending, method, block)
+	if err != nil {
 		return "", err
 	}
 	said, err := decodeReason(result)

@@ -118,10 +118,10 @@ func TestRecordedErrors(t *testing.T) {
 	if _, err := r.SubmitBlock(t.Context(), recordedBlock(t, "submit cut short")); !errors.Is(err, ErrUndecodable) {
 		t.Errorf("cut block: got %v, want ErrUndecodable", err)
 	}
-	if _, err := r.post(t.Context(), &login{bitcoindtest.User, "password"}, []byte("{bad json")); rpcCode(err) != -32700 {
+	if _, err := r.post(t.Context(), &login{bitcoindtest.User, "password"}, &body{before: []byte("{bad json")}); rpcCode(err) != -32700 {
 		t.Errorf("bad JSON: got %v, want error -32700", err)
 	}
-	if _, err := r.post(t.Context(), &login{bitcoindtest.User, "wrong"}, []byte("{}")); !errors.Is(err, ErrAuth) {
+	if _, err := r.post(t.Context(), &login{bitcoindtest.User, "wrong"}, &body{before: []byte("{}")}); !errors.Is(err, ErrAuth) {
 		t.Errorf("wrong password: got %v, want ErrAuth", err)
 	}
 }
