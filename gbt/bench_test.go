@@ -13,12 +13,18 @@ import (
 // of a test's.
 func fullPool(tb testing.TB) *pool {
 	tb.Helper()
+	return fullPoolOf(tb, hardBits)
+}
+
+// fullPoolOf is fullPool with a network target.
+func fullPoolOf(tb testing.TB, bits string) *pool {
+	tb.Helper()
 	p := newPool(tb)
 	var in templateJSON
 	if err := json.Unmarshal(fullTemplate(tb), &in); err != nil {
 		tb.Fatal(err)
 	}
-	in.Bits, in.Target = hardBits, ""
+	in.Bits, in.Target = bits, ""
 	in.CurTime, in.MinTime = startTime, startTime-600
 	p.news(in)
 	return p
