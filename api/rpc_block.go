@@ -66,7 +66,7 @@ func plainText(text []byte) bool {
 		odd |= w | (w - ' '*each)
 	}
 	for _, b := range text {
-		odd |= uint64(b) | uint64(b) - ' '
+		odd |= uint64(b) | (uint64(b) - ' ')
 	}
 	return odd&high == 0
 }
