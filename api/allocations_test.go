@@ -24,15 +24,15 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 	allocs.Check(t, []allocs.Bound{
-		{Path: "serve a small template", Most: 190, Bytes: 24 << 10, Why: "each miner, for each template: request, work and head", Run: served(askSmall)},
-		{Path: "serve a full template", Most: 190, Bytes: 24 << 10, Why: "the same: what all miners share is written as it is", Run: served(askFull)},
-		{Path: "serve a share", Most: 120, Bytes: 16 << 10, Why: "each share, beside what judge and ledger take", Run: served(share)},
-		{Path: "identify", Most: 30, Bytes: 2 << 10, Why: "each request: the user name and the address in it", Run: func() {
+		{Path: "serve a small template", Most: 60, Bytes: 12 << 10, Why: "each miner, for each template: request, work and head", Run: served(askSmall)},
+		{Path: "serve a full template", Most: 60, Bytes: 12 << 10, Why: "the same: what all miners share is written as it is", Run: served(askFull)},
+		{Path: "serve a share", Most: 50, Bytes: 10 << 10, Why: "each share, beside what judge and ledger take", Run: served(share)},
+		{Path: "identify", Most: 14, Bytes: 2 << 10, Why: "each request: the user name and the address in it", Run: func() {
 			if c, ok := small.identify(r); !ok || c.err != nil {
 				t.Error(c.err)
 			}
 		}},
-		{Path: "decode a share", Most: 30, Bytes: 4 << 10, Why: "each share: the envelope, and its text once", Run: func() {
+		{Path: "decode a share", Most: 12, Bytes: 4 << 10, Why: "each share: the envelope, and its text once", Run: func() {
 			msg, err := decodeMessage(text)
 			if err != nil {
 				t.Fatal(err)

@@ -102,7 +102,7 @@ func hotServer(tb testing.TB, answer []byte) *Server {
 		tb.Fatal(err)
 	}
 	source <- gbt.News{Node: "test", Tip: *tip, Template: answer, Received: time.Now()}
-	if err := issuer.Await(ctx, "", nil); err != nil { // until the news is taken
+	if err := issuer.Await(ctx, &gbt.Watch{}); err != nil { // until the news is taken
 		tb.Fatal(err)
 	}
 	s, err := New(Config{

@@ -30,7 +30,7 @@ func TestAllocations(t *testing.T) {
 	sealed := p.issuer.sealer.seal(terms, previous, account)
 	branch := MerkleBranch(make([]chainhash.Hash, 4000))
 	allocs.Check(t, []allocs.Bound{
-		{Path: "issue", Most: 60, Bytes: 8 << 10, Why: "each miner's work of each template: its head and its coinbase, nothing of its transactions", Run: func() {
+		{Path: "issue", Most: 10, Bytes: 8 << 10, Why: "each miner's work of each template: its head and its coinbase, nothing of its transactions", Run: func() {
 			if _, err := p.issuer.Issue(account, req); err != nil {
 				t.Error(err)
 			}
@@ -40,11 +40,11 @@ func TestAllocations(t *testing.T) {
 				t.Error(err)
 			}
 		}},
-		{Path: "judge an abbreviated share", Most: 90, Bytes: 8 << 10, Why: "nearly every share: header, token and coinbase", Run: judged(short, "")},
-		{Path: "judge a full block as a share", Most: 90, Bytes: 2 << 20, Why: "the block's bytes once, and nothing for each transaction", Run: judged(whole, "")},
-		{Path: "refuse a hash that is too high", Most: 16, Bytes: 2 << 10, Why: "what costs its sender nothing has to cost nothing here: the header alone", Run: judged(missed, HighHash)},
-		{Path: "seal a token", Most: 16, Bytes: 2 << 10, Why: "each work: an HMAC", Run: func() { p.issuer.sealer.seal(terms, previous, account) }},
-		{Path: "open a token", Most: 16, Bytes: 2 << 10, Why: "each share: an HMAC", Run: func() {
+		{Path: "judge an abbreviated share", Most: 12, Bytes: 2 << 10, Why: "nearly every share: header, token and coinbase", Run: judged(short, "")},
+		{Path: "judge a full block as a share", Most: 14, Bytes: 2 << 20, Why: "the block's bytes once, and nothing for each transaction", Run: judged(whole, "")},
+		{Path: "refuse a hash that is too high", Most: 9, Bytes: 2 << 10, Why: "what costs its sender nothing has to cost nothing here: the header alone", Run: judged(missed, HighHash)},
+		{Path: "seal a token", Most: 1, Bytes: 512, Why: "each work: an HMAC", Run: func() { p.issuer.sealer.seal(terms, previous, account) }},
+		{Path: "open a token", Most: 1, Bytes: 512, Why: "each share: an HMAC", Run: func() {
 			if _, ok := p.issuer.sealer.open(sealed, previous, account); !ok {
 				t.Error("the token does not open")
 			}

@@ -115,20 +115,3 @@ func TestIsWorkID(t *testing.T) {
 		}
 	})
 }
-
-// TestJudgeAllocates bounds what judging a share of issued work allocates.
-func TestJudgeAllocates(t *testing.T) {
-	p := newPool(t)
-	in := makeTemplate(t, tipOf(1), hardBits, nil)
-	p.news(in)
-	d := draftOf(t, testAccount(1), p.issue(testAccount(1), "segwit"))
-	d.abbreviated = true
-	s := d.submission(t)
-	if got := testing.AllocsPerRun(200, func() {
-		if v := p.judge.Judge(t.Context(), s); !v.Accepted() {
-			t.Fatalf("%+v", v)
-		}
-	}); got > 12 {
-		t.Errorf("%v allocations, want 12 at most", got)
-	}
-}
