@@ -21,6 +21,8 @@ import (
 const (
 	// readSize is how much is read between two looks at the clock.
 	readSize = 64 << 10
+	// smallBody is what a request for a template takes, in bytes, with room to spare.
+	smallBody = 1 << 10
 	// drainFactor times the body limit is what is read and thrown away of a body that is too
 	// large, because a client that is still sending does not listen.
 	drainFactor = 4
@@ -124,6 +126,9 @@ func (s *Server) readBody(out *stream, r *http.Request) (body []byte, release fu
 	limit := s.cfg.Limits.Body
 	p := pace{out: out, from: time.Now(), grace: s.cfg.Limits.BodyGrace, rate: s.cfg.Limits.BodyRate}
 	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		buf.Grow(int(min(r.ContentLength, smallBody)) + bytes.MinRead) // more only for what has come
+	}
 	if err = p.copy(&buf, r.Body, min(readSize, limit+1)); err == nil && buf.Len() == readSize {
 		// Small bodies always pass. One that goes on gets the room that it may need, or none.
 		size := limit

@@ -76,11 +76,12 @@ func (q *request) reply(result pieces, e *rpcError) pieces {
 	default:
 		begin = `{"result":null,"error":`
 	}
-	first := make([]byte, 0, len(begin)+len(result[0]))
+	size := len(begin) + len(result[0])
+	first := make([]byte, 0, size+endSize+len(q.id)) // has room for the last one behind it
 	first = append(append(first, begin...), result[0]...)
-	out := append(append(make(pieces, 0, len(result)+1), first), result[1:]...)
+	out := append(append(make(pieces, 0, len(result)+1), first[:size:size]), result[1:]...)
 
-	last := make([]byte, 0, endSize+len(q.id))
+	last := first[size:]
 	if e == nil && !q.v2 {
 		last = append(last, `,"error":null`...)
 	}
@@ -90,8 +91,9 @@ func (q *request) reply(result pieces, e *rpcError) pieces {
 	return append(out, append(last, '}'))
 }
 
-// coded returns the reply with work in the content coding that suits the client best of those that the work is
-// there in. A long poll that has begun goes on as it began: its first byte has said that there is none.
+// coded returns the reply with work, of which the template's part is one piece, in the content coding that suits the
+// client best of those that the work is there in. A long poll that has begun goes on as it began: its first byte has
+// said that there is none.
 func (s *Server) coded(h http.Header, c *call, body pieces) pieces {
 	c.out.header("Vary", "Accept-Encoding")
 	var offered [2]string
@@ -109,8 +111,9 @@ func (s *Server) coded(h http.Header, c *call, body pieces) pieces {
 	}
 	s.metrics.answers.WithLabelValues(coding).Inc()
 	c.out.header("Content-Encoding", coding)
-	first, tail, last := c.work.Packed(splice.Coding(coding)).Join(body[0], body[len(body)-1])
-	return pieces{first, tail, last}
+	first, last := &body[0], &body[len(body)-1]
+	*first, body[1], *last = c.work.Packed(splice.Coding(coding)).Join(*first, *last)
+	return body
 }
 
 // stream is the way back to the client: one reply, before which whitespace may go out to show that
@@ -127,6 +130,10 @@ type stream struct {
 	buffers *sync.Pool
 	// begun is true once bytes are out: the status is 200 then, and no error can be told any more.
 	begun bool
+
+	// values are those of the first few headers, and set is how many there are.
+	values [4]string
+	set    int
 }
 
 func (s *Server) newStream(w http.ResponseWriter, r *http.Request) *stream {
@@ -187,14 +194,26 @@ func (s *stream) send(status int, body pieces) error {
 // header adds a header to the reply, unless that has begun.
 func (s *stream) header(name, value string) {
 	if !s.begun {
-		s.w.Header().Set(name, value)
+		s.only(name, value)
 	}
+}
+
+// only sets a header to one value, without a slice made for it as far as there is room.
+func (s *stream) only(name, value string) {
+	if s.set == len(s.values) {
+		s.w.Header().Set(name, value)
+		return
+	}
+	at := s.set
+	s.values[at] = value
+	s.w.Header()[http.CanonicalHeaderKey(name)] = s.values[at : at+1 : at+1]
+	s.set++
 }
 
 func (s *stream) head(status int) {
 	s.begun = true
 	if status != http.StatusNoContent {
-		s.w.Header().Set("Content-Type", "application/json")
+		s.only("Content-Type", "application/json")
 	}
 	if status == http.StatusUnauthorized {
 		s.w.Header().Set("WWW-Authenticate", `Basic realm="jsonrpc"`)

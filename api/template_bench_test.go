@@ -224,6 +224,7 @@ type discard struct{ header http.Header }
 func (d *discard) Header() http.Header              { return d.header }
 func (d *discard) WriteHeader(int)                  {}
 func (d *discard) Write(b []byte) (int, error)      { return len(b), nil }
+func (d *discard) Flush()                           {}
 func (d *discard) SetReadDeadline(time.Time) error  { return nil }
 func (d *discard) SetWriteDeadline(time.Time) error { return nil }
 

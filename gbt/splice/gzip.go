@@ -41,12 +41,12 @@ func (p *Packer) deflated(text []byte, goOn func() bool) ([]byte, error) {
 
 // member returns what goes before and after the blocks to make them a gzip member.
 func (t *Text) member(head, end []byte) (first, last []byte) {
-	first = make([]byte, 0, len(gzipHeader)+stored(len(head)))
+	first = make([]byte, 0, len(gzipHeader)+stored(len(head))+stored(len(end))+gzipTrailer) // last is behind it
 	first = append(first, gzipHeader...)
 	first = appendStored(first, head, 0)
+	first, last = cut(first)
 	crc := times(t.shift, crc32.ChecksumIEEE(head)) ^ t.crc
 	crc = crc32.Update(crc, crc32.IEEETable, end)
-	last = make([]byte, 0, stored(len(end))+gzipTrailer)
 	last = appendStored(last, end, lastStored)
 	last = binary.LittleEndian.AppendUint32(last, crc)
 	return first, binary.LittleEndian.AppendUint32(last, uint32(len(head)+t.size+len(end))) // modulo 2^32

@@ -61,6 +61,9 @@ func (t *Text) Join(head, end []byte) (first, blocks, last []byte) {
 	return first, t.blocks, last
 }
 
+// cut returns what is in b, and an empty slice of the room behind it.
+func cut(b []byte) (full, empty []byte) { return b[:len(b):len(b)], b[len(b):] }
+
 // Packer compresses texts. Only one goroutine may use it at a time.
 type Packer struct {
 	flate *flate.Writer

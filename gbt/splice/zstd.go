@@ -92,13 +92,14 @@ func takeBlocks(frame []byte) ([]byte, error) {
 
 // frame returns what goes before and after the blocks to make them a frame.
 func (t *Text) frame(head, end []byte) (first, last []byte) {
-	first = make([]byte, 0, len(frameHeader)+contentSize+raw(len(head)))
+	first = make([]byte, 0, len(frameHeader)+contentSize+raw(len(head))+raw(len(end))) // last is behind it
 	first = append(first, frameHeader...)
 	first = binary.LittleEndian.AppendUint64(first, uint64(len(head)+t.size+len(end)))
 	if len(head) > 0 {
 		first = appendRaw(first, head, 0)
 	}
-	return first, appendRaw(make([]byte, 0, raw(len(end))), end, lastBlock)
+	first, last = cut(first)
+	return first, appendRaw(last, end, lastBlock)
 }
 
 // raw returns how many bytes appendRaw takes at most for n.
