@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -111,7 +112,7 @@ type faultlessDesk struct {
 	*gbt.Issuer
 }
 
-// templateRequests returns a request for a template in each coding; the empty one is as it is.
+// templateCodings are the codings of templates; the empty one is none.
 func templateCodings() []string { return []string{"", "gzip", "zstd"} }
 
 func codingName(coding string) string {
@@ -256,5 +257,29 @@ func BenchmarkTemplateForOne(b *testing.B) {
 				serve()
 			}
 		})
+	}
+}
+
+// TestTemplateForOne bounds what one miner's template allocates, of all sizes of templates: nothing of it grows with
+// them.
+func TestTemplateForOne(t *testing.T) {
+	const most, mostBytes = 80, 12 << 10
+	s := fullServer(t)
+	for _, coding := range templateCodings() {
+		serve := templateServer(t, s, coding)
+		serve()
+		if got := testing.AllocsPerRun(100, serve); got > most {
+			t.Errorf("%s: %v allocations, want up to %d", codingName(coding), got, most)
+		}
+		const runs = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			serve()
+		}
+		runtime.ReadMemStats(&after)
+		if got := (after.TotalAlloc - before.TotalAlloc) / runs; got > mostBytes {
+			t.Errorf("%s: %d bytes, want up to %d", codingName(coding), got, mostBytes)
+		}
 	}
 }

@@ -140,7 +140,10 @@ func (s sealer) mac(domain string, content []byte, previous chainhash.Hash, acco
 }
 
 // String returns the token as a workid: characters that need no escaping in JSON or a URL.
-func (t token) String() string { return base64.RawURLEncoding.EncodeToString(t[:]) }
+func (t token) String() string {
+	var text [2 * tokenSize]byte
+	return string(base64.RawURLEncoding.AppendEncode(text[:0], t[:]))
+}
 
 // isWorkID reports whether a workid is the token's.
 func (t token) isWorkID(workID string) bool {
