@@ -141,7 +141,13 @@ func (f *Feed) early(ctx context.Context, next *feedState, news News) bool {
 	if result == EarlyMade {
 		result = f.hasten(ctx, next, in, news)
 	}
-	f.hear(ctx, result)
+	if next.template != last && !next.template.Early {
+		return true // another gateway had a node's already
+	}
+	if result != EarlyMade {
+		f.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "no early template", slog.String("reason", string(result)))
+	}
+	f.count(result)
 	return next.template != last
 }
 
@@ -172,11 +178,8 @@ func (f *Feed) hasten(ctx context.Context, next *feedState, in *templateJSON, ne
 	return EarlyMade
 }
 
-// hear counts what came of an early template.
-func (f *Feed) hear(ctx context.Context, result EarlyResult) {
-	if result != EarlyMade && result != EarlyReplaced {
-		f.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "no early template", slog.String("reason", string(result)))
-	}
+// count tells what came of an early template.
+func (f *Feed) count(result EarlyResult) {
 	if f.cfg.Early.Done != nil {
 		f.cfg.Early.Done(result)
 	}

@@ -317,7 +317,7 @@ func TestEarlyOnAllGateways(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		board := newNoticeboard()
 		a, newsA, _, stopA := hasty(t, board.as("a"), PayTo(poolScript()))
-		b, newsB, _, stopB := hasty(t, board.as("b"), PayTo(poolScript()))
+		b, newsB, resultsB, stopB := hasty(t, board.as("b"), PayTo(poolScript()))
 		newsA.send(early100(t, 1, mixedSpecs()))
 		newsB.send(early100(t, 1, nil))
 		allHave := func(what string, early bool, transactions int) {
@@ -341,6 +341,14 @@ func TestEarlyOnAllGateways(t *testing.T) {
 		}
 		newsA.send(early100(t, 2, mixedSpecs()[:1]))
 		allHave("of a node", false, 2)
+		// Who hears of a block when another gateway has a node's template on it needs no early one.
+		before := resultsB.results()
+		newsA.send(early100(t, 3, mixedSpecs()[:3]))
+		newsB.send(announced(3))
+		allHave("of another gateway's node", false, 3)
+		if got := resultsB.results(); !slices.Equal(got, before) {
+			t.Errorf("counted are %v after %v", got, before)
+		}
 		for _, stop := range []func() error{stopA, stopB} {
 			if err := stop(); err != nil {
 				t.Error(err)

@@ -187,7 +187,8 @@ func (f *Feed) take(ctx context.Context, news News) (again bool) {
 		next.previousTip, next.tip, next.tipSince = old.tip, news.Tip, f.cfg.Now()
 	}
 	err := news.Err
-	if news.Template != nil {
+	switch {
+	case news.Template != nil:
 		next.node = news.Node
 		err = f.prepare(ctx, &next, news)
 		again = errors.Is(err, errPayees)
@@ -195,9 +196,9 @@ func (f *Feed) take(ctx context.Context, news News) (again bool) {
 			f.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "keep the last template, the new one is unusable", slog.Any("error", err))
 			err = nil
 		}
-	} else if f.early(ctx, &next, news) {
+	case f.early(ctx, &next, news):
 		err = nil
-	} else if err == nil {
+	case err == nil:
 		err = errors.New("the nodes propose no template")
 	}
 	f.setErr(ctx, old, &next, err)
@@ -413,7 +414,7 @@ func (f *Feed) publish(old, next *feedState) {
 	f.state.Store(next)
 	close(old.changed)
 	if next.replaces(old) {
-		f.hear(context.Background(), EarlyReplaced)
+		f.count(EarlyReplaced)
 	}
 	if next.template != old.template {
 		f.press.begin(next.template)

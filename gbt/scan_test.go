@@ -148,6 +148,26 @@ func TestKnownByNameOnly(t *testing.T) {
 	}
 }
 
+// TestParseAllocations has what is allocated for a template not grow with its transactions.
+func TestParseAllocations(t *testing.T) {
+	raw := fullTemplate(t)
+	old, err := ParseTemplate(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.index()
+	for name, known := range map[string]*Template{"new": nil, "known": old} {
+		n := testing.AllocsPerRun(5, func() {
+			if _, err := parseTemplate(raw, known); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n > 400 {
+			t.Errorf("%s: %.0f allocations for %d transactions", name, n, len(old.Transactions))
+		}
+	}
+}
+
 // FuzzWrittenTemplate compares with the general decoder.
 func FuzzWrittenTemplate(f *testing.F) {
 	for _, raw := range recordedTemplates(f) {
@@ -163,7 +183,7 @@ func FuzzWrittenTemplate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, seed uint64) {
 		if seed%2 == 0 { // most of what the fuzzer writes is no template any more: change a byte of one that is
 			raw = bytes.Clone(made.raw(t))
-			random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // nothing secret
+			random := rand.New(rand.NewPCG(seed, seed))
 			raw[random.IntN(len(raw))] = byte(random.IntN(256))
 		}
 		for _, known := range []*Template{nil, old} {

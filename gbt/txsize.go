@@ -64,7 +64,7 @@ func layoutOf(raw []byte) (layout, bool) {
 	s.skip(4) // version
 	inputs, l := s.count(), layout{}
 	if inputs == wire.TxFlagMarker && len(s.rest) > 0 {
-		if wire.TxFlag(s.rest[0]) != wire.WitnessFlag {
+		if s.rest[0] != wire.WitnessFlag {
 			return layout{}, false
 		}
 		l.witness = true
