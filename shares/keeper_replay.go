@@ -2,13 +2,18 @@ package shares
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
 // replayed is how many shares of the spool are on their way to the ledger at a time.
@@ -26,12 +31,60 @@ type record struct {
 	Share   Share `json:"share"`
 }
 
-func encodeRecord(s *Share) ([]byte, error) {
-	data, err := json.Marshal(record{recordVersion, *s})
+// encodeRecord writes a share down as encoding/json would, which takes as long as to judge it. Blocks, of which there
+// are few, are left to that.
+func encodeRecord(s *Share) (data []byte, err error) {
+	if s.Found == nil {
+		data, err = appendRecord(make([]byte, 0, recordSize), s)
+	} else {
+		data, err = json.Marshal(record{recordVersion, *s})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("spool record: %w", err)
 	}
 	return data, nil
+}
+
+// recordSize is what a record takes but for long names of workers, in bytes.
+const recordSize = 512
+
+// appendRecord appends the record of a share that is no block.
+func appendRecord(b []byte, s *Share) ([]byte, error) {
+	b = strconv.AppendInt(append(b, `{"v":`...), recordVersion, 10)
+	b = appendHash(append(b, `,"share":{"Hash":`...), s.Hash)
+	b, err := appendText(append(b, `,"Account":`...), s.Account)
+	if err != nil {
+		return nil, err
+	}
+	if b, err = appendText(append(b, `,"Worker":`...), s.Worker); err != nil {
+		return nil, err
+	}
+	b = strconv.AppendInt(append(b, `,"Weight":`...), int64(s.Weight), 10)
+	b = strconv.AppendUint(append(b, `,"Unit":`...), uint64(s.Unit), 10)
+	b = hex.AppendEncode(append(b, `,"Target":"`...), s.Target[:])
+	b = appendHash(append(b, `","PreviousBlock":`...), s.PreviousBlock)
+	b = strconv.AppendInt(append(b, `,"Height":`...), int64(s.Height), 10)
+	if b, err = s.Time.AppendText(append(b, `,"Time":"`...)); err != nil {
+		return nil, err
+	}
+	return append(b, `","Found":null}}`...), nil
+}
+
+// appendHash appends a hash as everybody writes it, the last byte first.
+func appendHash(b []byte, hash chainhash.Hash) []byte {
+	slices.Reverse(hash[:])
+	return append(hex.AppendEncode(append(b, '"'), hash[:]), '"')
+}
+
+// appendText appends a string.
+func appendText(b []byte, text string) ([]byte, error) {
+	for _, c := range []byte(text) {
+		if c < ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 {
+			escaped, err := json.Marshal(text)
+			return append(b, escaped...), err
+		}
+	}
+	return append(append(append(b, '"'), text...), '"'), nil
 }
 
 func decodeRecord(data []byte) (*Share, error) {
