@@ -1,104 +1,89 @@
-// Command bench reads what go test -bench prints, several times for each benchmark, and prints the medians.
+// Command bench measures the gateway side by side with the limit.
+//
+// Each of its cases starts what it needs — the gateway as a process of its own, a Redis, a node that gives out a
+// template of a full block — and in turn the case's limit program: the least that could do the same, such as a bare
+// server that sends the same bytes. Where another program does the same work, it is measured in turn too. What counts
+// is the ratio, since all of them share the machine.
+//
+// With the argument medians it reads what go test -bench prints instead, several times for each benchmark, and prints
+// the medians. With limit it is one of the limit programs.
 package main
 
 import (
-	"bufio"
+	"context"
 	"errors"
+	"flag"
 	"fmt"
-	"io"
 	"os"
-	"slices"
-	"strconv"
-	"strings"
+	"os/signal"
+	"regexp"
+	"syscall"
+	"time"
 )
 
 func main() {
-	if err := report(os.Stdin, os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// result is what a benchmark has measured, by unit and in the order of its output.
-type result struct {
-	name   string
-	units  []string
-	values map[string][]float64
-}
-
-// report writes the median of each unit of each benchmark of a run. It fails if the run has.
-func report(in io.Reader, out io.Writer) error {
-	var results []*result
-	byName := make(map[string]*result)
-	pack, failed := "", false
-	lines := bufio.NewScanner(in)
-	for lines.Scan() {
-		line := lines.Text()
-		if strings.HasPrefix(line, "FAIL") || strings.Contains(line, "--- FAIL: ") {
-			failed = true
-			continue
-		}
-		if of, ok := strings.CutPrefix(line, "pkg: "); ok {
-			pack = of[strings.LastIndex(of, "/")+1:]
-			continue
-		}
-		fields := strings.Fields(line)
-		if !strings.HasPrefix(line, "Benchmark") || len(fields) < 4 {
-			continue
-		}
-		name := pack + "." + strings.TrimPrefix(fields[0], "Benchmark")
-		r, ok := byName[name]
-		if !ok {
-			r = &result{name: name, values: make(map[string][]float64)}
-			byName[name], results = r, append(results, r)
-		}
-		if err := r.add(fields[2:]); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+// command runs what the arguments say.
+func command(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "medians":
+			return report(os.Stdin, os.Stdout)
+		case limitCommand:
+			return runLimit(ctx, args[1:], os.Stdout)
 		}
 	}
-	if err := lines.Err(); err != nil {
+	o, err := parseOptions(args)
+	if err != nil {
 		return err
 	}
-	for _, r := range results {
-		if _, err := fmt.Fprintln(out, r.name); err != nil {
-			return err
-		}
-		for _, unit := range r.units {
-			v := r.values[unit]
-			slices.Sort(v)
-			if _, err := fmt.Fprintf(out, "  %14s %-14s (%s to %s, %d times)\n", text(v[len(v)/2]), unit, text(v[0]), text(v[len(v)-1]), len(v)); err != nil {
-				return err
-			}
-		}
-	}
-	if failed || len(results) == 0 {
-		return errors.New("the benchmarks failed: see what go test says")
-	}
-	return nil
+	return run(ctx, o, os.Stdout, os.Stderr)
 }
 
-// add takes the values of a line, each before its unit.
-func (r *result) add(fields []string) error {
-	for pair := range slices.Chunk(fields, 2) {
-		if len(pair) < 2 {
-			return fmt.Errorf("%q has no unit", pair[0])
-		}
-		v, err := strconv.ParseFloat(pair[0], 64)
-		if err != nil {
-			return err
-		}
-		if _, ok := r.values[pair[1]]; !ok {
-			r.units = append(r.units, pair[1])
-		}
-		r.values[pair[1]] = append(r.values[pair[1]], v)
-	}
-	return nil
+// options say what to measure and where to write it.
+type options struct {
+	cases *regexp.Regexp
+	count int           // rounds of each case
+	smoke bool          // see that every case works, with small numbers
+	polls int           // long polls that wait
+	soak  time.Duration // of the soak
+	out   string        // Markdown file with markers; empty for none
+	json  string        // file for the measurements; empty for none
 }
 
-// text writes a number as people read it: with four digits if it is small.
-func text(v float64) string {
-	if v >= 1000 {
-		return strconv.FormatFloat(v, 'f', 0, 64)
+func parseOptions(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	cases := flags.String("run", "", "measure only the cases whose names match this regular expression")
+	flags.IntVar(&o.count, "count", 3, "how often each case is measured")
+	flags.BoolVar(&o.smoke, "smoke", false, "only see that every case works: small numbers that mean nothing")
+	flags.IntVar(&o.polls, "polls", 10_000, "how many long polls wait")
+	flags.DurationVar(&o.soak, "soak", time.Minute, "how long the soak lasts")
+	flags.StringVar(&o.out, "out", "", "Markdown `file` to write the table into, between its markers")
+	flags.StringVar(&o.json, "json", "", "`file` to write the measurements into")
+	if err := flags.Parse(args); err != nil {
+		return o, err
 	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("%q is none of its arguments", flags.Arg(0))
+	}
+	if o.count < 1 || o.polls < 1 || o.soak <= 0 {
+		return o, errors.New("-count, -polls and -soak have to be above 0")
+	}
+	var err error
+	if o.cases, err = regexp.Compile(*cases); err != nil {
+		return o, fmt.Errorf("-run: %w", err)
+	}
+	if o.smoke {
+		o.count, o.polls, o.soak = 1, min(o.polls, 50), min(o.soak, 2*time.Second)
+	}
+	return o, nil
 }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// templateClients is how many connections ask for templates.
+const templateClients = 16
+
+// templateCase has clients ask for a full template again and again, and a bare server for the same bytes.
+func templateCase(ctx context.Context, l *lab) ([]row, error) {
+	node, err := l.startNode(ctx, hardBits)
+	if err != nil {
+		return nil, err
+	}
+	g, err := l.gateway(ctx, gatewayConfig{node: node})
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for _, encoding := range []string{"identity", "gzip", "zstd"} {
+		l.say("%s", encoding)
+		var r row
+		err := l.within(func() error {
+			var err error
+			r, err = l.templates(ctx, g, encoding)
+			return err
+		})
+		if err != nil {
+			return rows, fmt.Errorf("%s: %w", encoding, err)
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// templates measures one encoding.
+func (l *lab) templates(ctx context.Context, g *gateway, encoding string) (row, error) {
+	r := row{What: fmt.Sprintf("%s, %d connections", encoding, templateClients), Unit: "/s", Bars: []bar{atLeast(0.85, ratioToLimit)}}
+	sent, err := capture(ctx, g.addr, g.user, encoding, askTemplate(""))
+	if err != nil {
+		return r, err
+	}
+	r.LimitIs = fmt.Sprintf("a bare net/http server that sends the same %d bytes", len(sent.body))
+	if encoding != "identity" && sent.encoding != encoding {
+		r.Bars, r.Note = nil, "identity came"
+	}
+	limit, err := l.limit(ctx, "send", sent)
+	if err != nil {
+		return r, err
+	}
+	ours, err := l.dialClients(ctx, g.addr, templateClients)
+	if err != nil {
+		return r, err
+	}
+	bare, err := l.dialClients(ctx, limit.addr, templateClients)
+	if err != nil {
+		return r, err
+	}
+	request := render(g.user, encoding, askTemplate(""))
+	w := load{next: func(int) []byte { return request }, check: sent.check, lasts: l.span(5*time.Second, 200*time.Millisecond)}
+	return r, l.rounds(func(int) error {
+		a, err := drive(ctx, ours, w)
+		if err != nil {
+			return fmt.Errorf("gateway: %w", err)
+		}
+		b, err := drive(ctx, bare, w)
+		if err != nil {
+			return fmt.Errorf("limit: %w", err)
+		}
+		r.add(a.answersPerSecond(), b.answersPerSecond())
+		return nil
+	})
+}
+
+// limitServer is a limit program that runs.
+type limitServer struct {
+	*child
+	addr string
+}
+
+// limit starts a limit program that sends an answer, if it does.
+func (l *lab) limit(ctx context.Context, kind string, sends captured) (*limitServer, error) {
+	args := []string{limitCommand, "-kind", kind}
+	if sends.body != nil {
+		file, err := l.file("answer", sends.body)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-file", file, "-encoding", sends.encoding)
+	}
+	c, err := l.spawn(l.build.self, args...)
+	if err != nil {
+		return nil, err
+	}
+	addr, err := c.listening(ctx)
+	return &limitServer{c, addr}, err
+}
+
+// check looks whether an answer is like the one that was captured: each miner's differs, but by little.
+func (c *captured) check(a *answer) error {
+	const slack = 256
+	switch {
+	case a.status != http.StatusOK:
+		return errors.New("no template")
+	case a.encoding != c.encoding:
+		return fmt.Errorf("it is encoded as %q, not %q", a.encoding, c.encoding)
+	case a.length < len(c.body)-slack || a.length > len(c.body)+slack:
+		return fmt.Errorf("it is %d bytes long, not about %d", a.length, len(c.body))
+	case c.encoding == "" && !bytes.Equal(a.head()[:8], c.body[:8]):
+		return errors.New("it begins otherwise")
+	case c.encoding == "" && !bytes.Equal(a.tail()[edge-16:], c.body[len(c.body)-16:]):
+		return errors.New("it ends otherwise")
+	}
+	return nil
+}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+)
+
+// hardBits is a network target that no hash of ours meets, easyBits one that every other hash does.
+const (
+	hardBits = "1b00ffff"
+	easyBits = "207fffff"
+)
+
+// fakeNode is a full node that has its next template ready at any moment, and notes when blocks come.
+type fakeNode struct {
+	url          string
+	bits         string
+	fields       map[string]json.RawMessage // of the real template, without its transactions
+	transactions json.RawMessage
+
+	mu sync.Mutex
+	// All below is held by mu.
+	state   nodeState
+	headers map[string]nodeHeader
+	changed chan struct{} // closed when there is another state
+	// follow has the node go on to the blocks that are submitted.
+	follow bool
+
+	// answered gets when the node began to answer the first long poll on a state, if it has room, and arrived when
+	// a block came.
+	answered chan time.Time
+	arrived  chan arrival
+}
+
+// nodeState is what the node says until something happens. It is immutable.
+type nodeState struct {
+	best   string
+	height int
+	id     string // longpollid
+	answer []byte // to getblocktemplate
+}
+
+type nodeHeader struct {
+	height   int
+	previous string
+}
+
+// arrival is a block that was submitted: when the request's head was there, and how long its text is.
+type arrival struct {
+	at     time.Time
+	length int
+}
+
+// startNode starts a node that gives out the template in a file, with other bits.
+func (l *lab) startNode(ctx context.Context, bits string) (*fakeNode, error) {
+	n := &fakeNode{
+		bits: bits, headers: make(map[string]nodeHeader), changed: make(chan struct{}),
+		answered: make(chan time.Time, 1), arrived: make(chan arrival, 64),
+	}
+	if err := n.read(l.build.testdata("gbt-full-block.json.gz")); err != nil {
+		return nil, err
+	}
+	n.state.height = 200
+	if err := n.next(true); err != nil {
+		return nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	n.url = "http://" + listener.Addr().String()
+	srv := &http.Server{Handler: n, ReadHeaderTimeout: time.Minute}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(listener) }()
+	l.atEnd(func() error {
+		err := srv.Close()
+		if served := <-done; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
+		return err
+	})
+	return n, nil
+}
+
+// read reads a recorded answer to getblocktemplate.
+func (n *fakeNode) read(path string) error {
+	f, err := os.Open(path) //nolint:gosec // the project's own data
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	unzipped, err := gzip.NewReader(f)
+	if err != nil {
+		return err
+	}
+	var recorded struct{ Result map[string]json.RawMessage }
+	if err := json.NewDecoder(unzipped).Decode(&recorded); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	n.fields, n.transactions = recorded.Result, recorded.Result["transactions"]
+	for _, known := range []string{"transactions", "default_witness_commitment", "target"} {
+		delete(n.fields, known)
+	}
+	return nil
+}
+
+// next has the node give out another template: on a new block or on the same, with all transactions or none.
+func (n *fakeNode) next(block bool) error { return n.propose(block, true) }
+
+func (n *fakeNode) propose(block, full bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	best := n.state.best
+	if block {
+		var hash [chainhash.HashSize]byte
+		_, _ = rand.Read(hash[:]) // never fails
+		best = hex.EncodeToString(hash[:])
+	}
+	return n.goOn(best, full)
+}
+
+// goOn makes the state on a best block. The caller holds mu.
+func (n *fakeNode) goOn(best string, full bool) error {
+	s := nodeState{best: best, height: n.state.height}
+	if best != n.state.best {
+		s.height++
+		n.headers[best] = nodeHeader{s.height, n.state.best}
+	}
+	var salt [8]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	s.id = best + hex.EncodeToString(salt[:])
+	now := time.Now().Unix()
+	set := map[string]any{
+		"previousblockhash": best, "longpollid": s.id, "height": s.height + 1, "bits": n.bits, "curtime": now,
+		"mintime": now - 3600,
+		// A template with other fees is another, though its transactions are the same.
+		"coinbasevalue": 5_016_006_000 + int64(salt[0]),
+	}
+	head := make(map[string]any, len(n.fields))
+	for name, value := range n.fields {
+		head[name] = value
+	}
+	for name, value := range set {
+		head[name] = value
+	}
+	text, err := json.Marshal(head)
+	if err != nil {
+		return err
+	}
+	transactions := n.transactions
+	if !full {
+		transactions = json.RawMessage("[]")
+	}
+	s.answer = append(s.answer, `{"result":`...)
+	s.answer = append(append(append(s.answer, text[:len(text)-1]...), `,"transactions":`...), transactions...)
+	s.answer = append(s.answer, `},"error":null,"id":1}`...)
+	n.state = s
+	close(n.changed)
+	n.changed = make(chan struct{})
+	select {
+	case <-n.answered:
+	default:
+	}
+	return nil
+}
+
+func (n *fakeNode) look() (nodeState, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state, n.changed
+}
+
+// ServeHTTP implements http.Handler.
+func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	at := time.Now()
+	body, err := io.ReadAll(r.Body)
+	var call struct {
+		ID     json.RawMessage
+		Method string
+		Params []json.RawMessage
+	}
+	if err != nil || json.Unmarshal(body, &call) != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if call.Method == "getblocktemplate" {
+		n.template(w, r, call.Params)
+		return
+	}
+	result, err := n.call(call.Method, call.Params, at)
+	answer := map[string]any{"result": result, "error": nil, "id": call.ID}
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		code := -32601
+		if errors.Is(err, errNoBlock) {
+			code = -5
+		}
+		answer["result"], answer["error"] = nil, map[string]any{"code": code, "message": err.Error()}
+	}
+	_ = json.NewEncoder(w).Encode(answer) // who has left does not matter
+}
+
+// template answers getblocktemplate, which may be a long poll.
+func (n *fakeNode) template(w http.ResponseWriter, r *http.Request, params []json.RawMessage) {
+	var request struct{ LongPollID string }
+	if len(params) > 0 && json.Unmarshal(params[0], &request) != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	state, changed := n.look()
+	for request.LongPollID == state.id {
+		select {
+		case <-changed:
+		case <-r.Context().Done():
+			return
+		}
+		state, changed = n.look()
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(state.answer)))
+	select {
+	case n.answered <- time.Now():
+	default:
+	}
+	_, _ = w.Write(state.answer) // who has left does not matter
+}
+
+// call answers everything else that the gateway asks for.
+func (n *fakeNode) call(method string, params []json.RawMessage, at time.Time) (any, error) {
+	s, _ := n.look()
+	switch method {
+	case "getblockchaininfo":
+		return map[string]any{"chain": "regtest", "blocks": s.height, "headers": s.height, "bestblockhash": s.best,
+			"initialblockdownload": false, "verificationprogress": 1}, nil
+	case "getnetworkinfo":
+		return map[string]any{"subversion": "/Satoshi:31.0.0/", "connections": 8}, nil
+	case "getmininginfo":
+		return map[string]any{"networkhashps": 1}, nil
+	case "getbestblockhash":
+		return s.best, nil
+	case "getblockheader":
+		return n.header(params)
+	case "submitblock":
+		return nil, n.submit(params, at)
+	}
+	return nil, fmt.Errorf("%s is not known here", method)
+}
+
+var errNoBlock = errors.New("block not found")
+
+// header answers getblockheader: every block that was ever the best is on the best chain.
+func (n *fakeNode) header(params []json.RawMessage) (any, error) {
+	var hash string
+	if len(params) == 0 || json.Unmarshal(params[0], &hash) != nil {
+		return nil, errors.New("no hash")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h, ok := n.headers[hash]
+	if !ok {
+		return nil, errNoBlock
+	}
+	out := map[string]any{"hash": hash, "height": h.height, "time": time.Now().Unix(), "bits": n.bits,
+		"confirmations": n.state.height - h.height + 1}
+	if h.previous != "" {
+		out["previousblockhash"] = h.previous
+	}
+	return out, nil
+}
+
+// submit takes a block for valid, and goes on to it if it follows.
+func (n *fakeNode) submit(params []json.RawMessage, at time.Time) error {
+	const headerDigits = 160
+	var text string
+	if len(params) == 0 || json.Unmarshal(params[0], &text) != nil || len(text) < headerDigits {
+		return errors.New("no block")
+	}
+	select {
+	case n.arrived <- arrival{at, len(text)}:
+	default:
+	}
+	raw, err := hex.DecodeString(text[:headerDigits])
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	hash := chainhash.DoubleHashH(raw).String()
+	if _, ok := n.headers[hash]; ok || !n.follow {
+		return nil
+	}
+	return n.goOn(hash, true)
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// asker is somebody who asks again as soon as the last answer is there.
+type asker struct {
+	addr    string
+	conn    *conn
+	answers int
+	bytes   int
+	times   []time.Duration // of each answer; kept if it is not nil
+}
+
+// dialClients connects clients with a server.
+func (l *lab) dialClients(ctx context.Context, addr string, count int) ([]*asker, error) {
+	out := make([]*asker, count)
+	for i := range out {
+		c, err := dial(ctx, addr, "")
+		if err != nil {
+			return nil, err
+		}
+		out[i] = &asker{addr: addr, conn: c}
+		l.atEnd(func() error {
+			_ = out[i].conn.Close() // the server may have closed it
+			return nil
+		})
+	}
+	return out, nil
+}
+
+// tally is what came of a load.
+type tally struct {
+	answers, bytes int
+	took           time.Duration
+	times          []time.Duration // sorted
+}
+
+// perSecond returns the rates of answers and of bytes.
+func (t *tally) answersPerSecond() float64 { return float64(t.answers) / t.took.Seconds() }
+func (t *tally) bytesPerSecond() float64   { return float64(t.bytes) / t.took.Seconds() }
+
+// within returns the time that a part of the answers took at most, in milliseconds.
+func (t *tally) within(part float64) float64 {
+	if len(t.times) == 0 {
+		return 0
+	}
+	at := t.times[min(len(t.times)-1, int(part*float64(len(t.times))))]
+	return float64(at) / float64(time.Millisecond)
+}
+
+// load is what clients do until it ends.
+type load struct {
+	// next returns the next request of a client, or nil when it has done all. It is used before the client's next.
+	next func(client int) []byte
+	// check looks at each answer.
+	check func(*answer) error
+	// lasts is how long to go on; 0 until next returns nil.
+	lasts time.Duration
+	// timed has every answer's time kept.
+	timed bool
+}
+
+// drive has all clients at work at once.
+func drive(ctx context.Context, clients []*asker, w load) (*tally, error) {
+	g, ctx := errgroup.WithContext(ctx)
+	// Who waits for an answer that does not come is not to wait for ever.
+	stop := context.AfterFunc(ctx, func() {
+		for _, c := range clients {
+			_ = c.conn.SetDeadline(time.Now())
+		}
+	})
+	defer stop()
+	start := time.Now()
+	for i, c := range clients {
+		c.answers, c.bytes, c.times = 0, 0, c.times[:0]
+		g.Go(func() error { return c.work(ctx, i, start, &w) })
+	}
+	err := g.Wait()
+	t := &tally{took: time.Since(start)}
+	for _, c := range clients {
+		t.answers += c.answers
+		t.bytes += c.bytes
+		t.times = append(t.times, c.times...)
+	}
+	slices.Sort(t.times)
+	return t, err
+}
+
+func (c *asker) work(ctx context.Context, number int, start time.Time, w *load) error {
+	var a answer
+	for now := time.Now(); w.lasts == 0 || now.Sub(start) < w.lasts; {
+		request := w.next(number)
+		if request == nil {
+			return nil
+		}
+		if err := c.conn.ask(request, &a); err != nil {
+			return err
+		}
+		if err := w.check(&a); err != nil {
+			return fmt.Errorf("status %d, %d bytes %q ... %q: %w", a.status, a.length, a.head(), a.tail(), err)
+		}
+		c.answers++
+		c.bytes += a.length
+		after := time.Now()
+		if w.timed {
+			c.times = append(c.times, after.Sub(now))
+		}
+		now = after
+		if !a.closing {
+			continue
+		}
+		_ = c.conn.Close() // the server has
+		again, err := dial(ctx, c.addr, "")
+		if err != nil {
+			return err
+		}
+		c.conn = again
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/gbt/client"
+)
+
+const (
+	headerSize  = 80
+	nonceOffset = 76
+)
+
+// form is how much of a block a share has.
+type form int
+
+const (
+	// short ends with the coinbase (BIP 23, submit/coinbase).
+	short form = iota
+	// merkled has the merkle branch after it (BIP 23, share/merkle).
+	merkled
+	// whole has all transactions.
+	whole
+)
+
+// miner makes shares. They differ in their nonce alone, so a request is one text with eight other digits.
+type miner struct {
+	request []byte
+	nonceAt int // of its digits in the request
+	header  [headerSize]byte
+	target  gbt.Target
+	network gbt.Target
+	solves  bool // its shares are to be blocks, else none is
+	nonce   uint32
+	ready   []uint32
+}
+
+// miner fetches work from a gateway for an account.
+func newMiner(ctx context.Context, addr string, number int, f form) (*miner, error) {
+	user, err := account(number)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(client.Config{URL: "http://" + addr, User: user, Password: "x"})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	ask := client.Request{}
+	if f == merkled {
+		ask.Capabilities = []string{"share/merkle"}
+	}
+	work, err := c.Template(ctx, ask, nil)
+	if err != nil {
+		return nil, err
+	}
+	return minerOf(work, user, f)
+}
+
+// minerOf makes a miner of work.
+func minerOf(work *client.Template, user string, f form) (*miner, error) {
+	a, err := client.NewAssembler(work, client.Options{})
+	if err != nil {
+		return nil, err
+	}
+	block, err := a.Block(0, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	serialize := block.Abbreviated
+	switch f {
+	case short:
+	case merkled:
+		serialize = block.Merkled
+	case whole:
+		serialize = block.Serialize
+	}
+	raw, err := serialize()
+	if err != nil {
+		return nil, err
+	}
+	m := &miner{header: [headerSize]byte(raw), target: work.Target, network: work.NetworkTarget}
+	body := fmt.Appendf(nil, `{"id":1,"method":"submitblock","params":["%s",{"workid":"%s"}]}`, hex.EncodeToString(raw), work.WorkID)
+	m.request = render(user, "", body)
+	m.nonceAt = bytes.Index(m.request, []byte(`["`)) + len(`["`) + 2*nonceOffset
+	return m, nil
+}
+
+// mine gets shares ready to be sent.
+func (m *miner) mine(count int) {
+	for len(m.ready) < count {
+		m.ready = append(m.ready, m.find())
+	}
+}
+
+// find returns the next nonce that makes a share.
+func (m *miner) find() uint32 {
+	for {
+		m.nonce++
+		binary.LittleEndian.PutUint32(m.header[nonceOffset:], m.nonce)
+		once := sha256.Sum256(m.header[:])
+		hash := chainhash.Hash(sha256.Sum256(once[:]))
+		if m.target.MetBy(hash) && m.network.MetBy(hash) == m.solves {
+			return m.nonce
+		}
+	}
+}
+
+// next returns the request of the next share that is ready, or nil. It is good until the next call.
+func (m *miner) next() []byte {
+	if len(m.ready) == 0 {
+		return nil
+	}
+	var nonce [4]byte
+	binary.LittleEndian.PutUint32(nonce[:], m.ready[0])
+	m.ready = m.ready[1:]
+	hex.Encode(m.request[m.nonceAt:], nonce[:])
+	return m.request
+}
+
+// checkAccepted looks whether a share was taken.
+func checkAccepted(a *answer) error {
+	if a.status != http.StatusOK || !bytes.Contains(a.head(), []byte(`"result":null`)) {
+		return errors.New("the share was not taken")
+	}
+	return nil
+}
+
+// newMiners makes as many miners, each with an account of its own.
+func newMiners(ctx context.Context, addrs []string, count int, f form) ([]*miner, error) {
+	out := make([]*miner, count)
+	for i := range out {
+		var err error
+		if out[i], err = newMiner(ctx, addrs[i%len(addrs)], i, f); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
