@@ -18,7 +18,7 @@ func fullShareCase(ctx context.Context, l *lab) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := shareLoad{form: whole, clients: fullShareClients, each: l.pick(100, 3)}
+	s := shareLoad{form: whole, clients: fullShareClients, each: l.pick(30, 1)}
 	rate := row{What: "shares with all transactions, issued set", Unit: "/s", Bars: []bar{atLeast(0.5, ratioToLimit)}}
 	p99 := row{What: "the same, 99 of 100 within", Unit: "ms"}
 	size, err := l.compareShares(ctx, g, "decode", s, &rate, &p99)

@@ -39,7 +39,7 @@ func (l *lab) shares(ctx context.Context, fsync string, least float64) ([]row, e
 	if err != nil {
 		return nil, err
 	}
-	s := shareLoad{form: short, clients: shareClients, each: l.pick(1000, 5)}
+	s := shareLoad{form: short, clients: shareClients, each: l.pick(200, 2)}
 	rate := row{What: "shares, appendfsync " + fsync, Unit: "/s", Bars: []bar{atLeast(least, ratioToLimit)}}
 	p99 := row{What: "the same, 99 of 100 within", Unit: "ms"}
 	size, err := l.compareShares(ctx, g, "null", s, &rate, &p99)
@@ -47,7 +47,7 @@ func (l *lab) shares(ctx context.Context, fsync string, least float64) ([]row, e
 	return []row{rate, p99}, err
 }
 
-// shareLoad is how many send how many shares in a round.
+// shareLoad is how many send how many shares in a turn.
 type shareLoad struct {
 	form    form
 	clients int
@@ -74,13 +74,11 @@ func (l *lab) compareShares(ctx context.Context, g *gateway, kind string, s shar
 		return 0, err
 	}
 	return len(miners[0].request), l.rounds(func(int) error {
-		a, err := sendShares(ctx, ours, miners, s.each)
+		a, b, err := inTurn(ctx, turns,
+			func(ctx context.Context) (*tally, error) { return sendShares(ctx, ours, miners, s.each) },
+			func(ctx context.Context) (*tally, error) { return sendShares(ctx, bare, miners, s.each) })
 		if err != nil {
-			return fmt.Errorf("gateway: %w", err)
-		}
-		b, err := sendShares(ctx, bare, miners, s.each)
-		if err != nil {
-			return fmt.Errorf("limit: %w", err)
+			return err
 		}
 		rate.add(a.answersPerSecond(), b.answersPerSecond())
 		p99.add(a.within(0.99), b.within(0.99))

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,9 @@ const (
 	listeningPrefix = "listening "
 	// wakePath is where the wake program is told to wake all who wait.
 	wakePath = "/wake"
+	// waitingPath is where it says how many wait, after a prefix.
+	waitingPath   = "/waiting"
+	waitingPrefix = "waiting "
 	// accepted is the answer to a share that counts.
 	accepted = `{"result":null,"error":null,"id":1}` + "\n"
 )
@@ -106,9 +110,10 @@ func (a sendAnswer) send(w http.ResponseWriter) {
 
 // waker has everybody wait until it is told to wake them, and then sends all the same bytes.
 type waker struct {
-	answer sendAnswer
-	mu     sync.Mutex
-	woken  chan struct{} // held by mu; closed when those who wait now are woken
+	answer  sendAnswer
+	waiting atomic.Int64
+	mu      sync.Mutex
+	woken   chan struct{} // held by mu; closed when those who wait now are woken
 }
 
 func newWaker(a sendAnswer) *waker { return &waker{answer: a, woken: make(chan struct{})} }
@@ -119,20 +124,32 @@ func (s *waker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	switch r.URL.Path {
+	case wakePath:
+		s.mu.Lock()
+		close(s.woken)
+		s.woken = make(chan struct{})
+		s.mu.Unlock()
+	case waitingPath:
+		_, _ = fmt.Fprintf(w, "%s%d\n", waitingPrefix, s.waiting.Load()) // who has left does not matter
+	case "/":
+		s.wait(w, r)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func (s *waker) wait(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	woken := s.woken
-	if r.URL.Path == wakePath {
-		s.woken = make(chan struct{})
-		close(woken)
-	}
 	s.mu.Unlock()
-	if r.URL.Path == wakePath {
-		return
-	}
+	s.waiting.Add(1)
 	select {
 	case <-woken:
+		s.waiting.Add(-1)
 		s.answer.send(w)
 	case <-r.Context().Done():
+		s.waiting.Add(-1)
 	}
 }
 

@@ -67,20 +67,58 @@ type load struct {
 	timed bool
 }
 
+// turns is into how many turns a round is cut, so that what else the machine does meets both alike.
+const turns = 5
+
+// inTurn has some clients at work and then others, in short turns, and returns what came of either.
+func inTurn(ctx context.Context, count int, ours, others func(context.Context) (*tally, error)) (a, b *tally, err error) {
+	a, b = new(tally), new(tally)
+	for range count {
+		for _, side := range []struct {
+			sum  *tally
+			what string
+			do   func(context.Context) (*tally, error)
+		}{{a, "gateway", ours}, {b, "limit", others}} {
+			t, err := side.do(ctx)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", side.what, err)
+			}
+			side.sum.add(t)
+		}
+	}
+	return a, b, nil
+}
+
+// add adds what came of another turn.
+func (t *tally) add(more *tally) {
+	t.answers += more.answers
+	t.bytes += more.bytes
+	t.took += more.took
+	t.times = append(t.times, more.times...)
+	slices.Sort(t.times)
+}
+
 // drive has all clients at work at once.
 func drive(ctx context.Context, clients []*asker, w load) (*tally, error) {
-	g, ctx := errgroup.WithContext(ctx)
-	// Who waits for an answer that does not come is not to wait for ever.
-	stop := context.AfterFunc(ctx, func() {
+	var g errgroup.Group
+	// When one fails, or ctx ends, the others are not to wait for answers for ever.
+	abort := func() {
 		for _, c := range clients {
-			_ = c.conn.SetDeadline(time.Now())
+			_ = c.conn.SetDeadline(time.Now()) // it may be closed
 		}
-	})
+	}
+	stop := context.AfterFunc(ctx, abort)
 	defer stop()
 	start := time.Now()
 	for i, c := range clients {
 		c.answers, c.bytes, c.times = 0, 0, c.times[:0]
-		g.Go(func() error { return c.work(ctx, i, start, &w) })
+		g.Go(func() error {
+			err := c.work(ctx, i, start, &w)
+			if err != nil {
+				abort()
+			}
+			return err
+		})
 	}
 	err := g.Wait()
 	t := &tally{took: time.Since(start)}

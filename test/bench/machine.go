@@ -37,7 +37,7 @@ func describeMachine(ctx context.Context, b *build, o options) machine {
 	}
 	m := machine{
 		CPU: cpuModel(), Cores: runtime.NumCPU(), Go: strings.TrimPrefix(runtime.Version(), "go"), Btcd: "unknown",
-		Kernel: known(output(ctx, "", "uname", "-sr")), Pool: known(output(ctx, "", b.gateway, "version")),
+		Kernel: known(output(ctx, "", "uname", "-sr")), Pool: known(output(ctx, "", b.gateway, "--version")),
 		Commit: known(output(ctx, b.root, "git", "rev-parse", "--short=12", "HEAD")),
 		Date:   time.Now().UTC().Format(time.DateOnly), Rounds: o.count, Smoke: o.smoke,
 	}

@@ -23,6 +23,9 @@ type benchCase struct {
 func cases() []benchCase {
 	return []benchCase{
 		{"template", 40 * time.Second, templateCase},
+		{"polls", 45 * time.Second, pollsCase},
+		{"new-block", 90 * time.Second, blockCase},
+		{"node-answer", 20 * time.Second, answerCase},
 		{"share", 30 * time.Second, shareCase},
 		{"full-share", 20 * time.Second, fullShareCase},
 	}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// crowdBuffer is what a poller's connection holds of an answer that is not read yet, about as much as a line of
+	// some hundred kilometres does. The system would take several megabytes for each.
+	crowdBuffer = 64 << 10
+	// crowdDialers is how many connect at a time.
+	crowdDialers = 64
+)
+
+// crowd is many pollers, each with a connection, and with an account where that matters.
+type crowd struct {
+	first int // its number among all
+	conns []*conn
+	users []string
+	// deaf is how many of them, from the first on, do not read what comes.
+	deaf int
+}
+
+// crowd connects pollers with a server. Those from the number first on are their accounts.
+func (l *lab) crowd(ctx context.Context, addr string, first, count int) (*crowd, error) {
+	c := &crowd{first: first, conns: make([]*conn, count), users: make([]string, count)}
+	l.atEnd(func() error {
+		for _, poller := range c.conns {
+			if poller != nil {
+				_ = poller.Close() // the server may have closed it
+			}
+		}
+		return nil
+	})
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(crowdDialers)
+	for i := range c.conns {
+		g.Go(func() error {
+			var err error
+			if c.users[i], err = account(first + i); err != nil {
+				return err
+			}
+			if c.conns[i], err = dial(ctx, addr, loopback(first+i)); err != nil {
+				return err
+			}
+			if tcp, ok := c.conns[i].Conn.(*net.TCPConn); ok {
+				return tcp.SetReadBuffer(crowdBuffer)
+			}
+			return nil
+		})
+	}
+	return c, g.Wait()
+}
+
+// loopback returns an address of this machine for a client's number, so that no address runs out of ports.
+func loopback(number int) string {
+	const each = 250
+	if runtime.GOOS != "linux" {
+		return "" // elsewhere there is one
+	}
+	return net.IPv4(127, 1, byte(number/each/each), byte(number/each%each+1)).String()
+}
+
+// poll has all of them wait for another template than id names, and returns once the server says that they do and all
+// who came before them.
+func (c *crowd) poll(ctx context.Context, id string, waiting func(context.Context) (int, error)) error {
+	body := askTemplate(id)
+	g := new(errgroup.Group)
+	g.SetLimit(crowdDialers)
+	for i, poller := range c.conns {
+		g.Go(func() error {
+			_, err := poller.Write(render(c.users[i], "", body))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return await(ctx, "all to wait", func(ctx context.Context) (bool, error) {
+		n, err := waiting(ctx)
+		return n >= c.first+len(c.conns), err
+	})
+}
+
+// collect reads everybody's answer and returns when its first byte had come, after start, in order. Those who are deaf
+// have no time. It begins to read before trigger is called, which is what they all wait for; start gives when that was.
+func (c *crowd) collect(ctx context.Context, check func(*answer) error, trigger func(context.Context) (time.Time, error)) ([]time.Duration, error) {
+	abort := func() {
+		for _, poller := range c.conns {
+			_ = poller.SetDeadline(time.Now()) // it may be closed
+		}
+	}
+	stop := context.AfterFunc(ctx, abort)
+	defer stop()
+	firsts := make([]time.Time, len(c.conns))
+	var g errgroup.Group
+	var reading sync.WaitGroup
+	for i := c.deaf; i < len(c.conns); i++ {
+		reading.Add(1)
+		g.Go(func() error {
+			reading.Done()
+			var a answer
+			err := c.conns[i].read(&a)
+			if err == nil {
+				err = check(&a)
+			}
+			if err != nil {
+				abort()
+				return fmt.Errorf("poller %d: %w", i, err)
+			}
+			firsts[i] = a.first
+			return nil
+		})
+	}
+	reading.Wait()
+	start, err := trigger(ctx)
+	if err != nil {
+		abort()
+	}
+	if err := errors.Join(err, g.Wait()); err != nil {
+		return nil, err
+	}
+	times := make([]time.Duration, 0, len(c.conns))
+	for _, first := range firsts[c.deaf:] {
+		times = append(times, first.Sub(start))
+	}
+	slices.Sort(times)
+	return times, nil
+}
+
+// waiting returns how many long polls wait at a gateway.
+func (g *gateway) waiting(ctx context.Context) (int, error) {
+	return metric(ctx, "http://"+g.addr+"/metrics", "gbtpool_longpolls_waiting ")
+}
+
+// waiting returns how many wait at a limit program.
+func (s *limitServer) waiting(ctx context.Context) (int, error) {
+	return metric(ctx, "http://"+s.addr+waitingPath, waitingPrefix)
+}
+
+// metric reads a number behind a prefix at the beginning of a line.
+func metric(ctx context.Context, url, prefix string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close() //nolint:errcheck // it was only read
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), prefix); ok {
+			v, err := strconv.ParseFloat(value, 64)
+			_, drained := io.Copy(io.Discard, res.Body)
+			return int(v), errors.Join(err, drained)
+		}
+	}
+	return 0, fmt.Errorf("%s has no %s", url, prefix)
+}
+
+// await asks again and again until the answer is yes.
+func await(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, err := ask(ctx)
+		if err != nil {
+			return fmt.Errorf("waiting for %s: %w", what, err)
+		}
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited in vain for %s: %w", what, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// pause waits for a while.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
