@@ -65,7 +65,7 @@ func (l *lab) firstByte(ctx context.Context, n *newsroom, encoding string) (took
 	if err := c.SetDeadline(time.Now().Add(readyLimit)); err != nil {
 		return 0, false, err
 	}
-	if _, err := c.Write(render(n.g.user, encoding, askTemplate(id))); err != nil {
+	if _, err := c.Write(render(n.g.login, encoding, askTemplate(id))); err != nil {
 		return 0, false, err
 	}
 	err = await(ctx, "the poll to wait", func(ctx context.Context) (bool, error) {
@@ -88,7 +88,7 @@ func (l *lab) firstByte(ctx context.Context, n *newsroom, encoding string) (took
 	if encoding == "identity" {
 		wanted = ""
 	}
-	again := render(n.g.user, encoding, askTemplate(""))
+	again := render(n.g.login, encoding, askTemplate(""))
 	for a.encoding != wanted {
 		if time.Since(start) > l.span(compressedWithin, 300*time.Millisecond) {
 			return first, false, nil

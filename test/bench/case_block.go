@@ -60,6 +60,11 @@ func (n *newsroom) announce(ctx context.Context) (time.Time, error) {
 	if err := n.node.propose(true, n.full); err != nil {
 		return time.Time{}, err
 	}
+	return n.answered(ctx)
+}
+
+// answered waits until the node begins to answer with what it has now.
+func (n *newsroom) answered(ctx context.Context) (time.Time, error) {
 	select {
 	case at := <-n.node.answered:
 		return at, nil
@@ -92,7 +97,7 @@ func (l *lab) blocks(ctx context.Context, name string, full bool) ([]row, error)
 	if _, err := n.settled(ctx); err != nil {
 		return nil, err
 	}
-	sent, err := capture(ctx, n.g.addr, n.g.user, "identity", askTemplate(""))
+	sent, err := capture(ctx, n.g.addr, n.g.login, "identity", askTemplate(""))
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +182,7 @@ func (l *lab) slowPollers(ctx context.Context) (row, error) {
 	if _, err := n.settled(ctx); err != nil {
 		return r, err
 	}
-	sent, err := capture(ctx, n.g.addr, n.g.user, "identity", askTemplate(""))
+	sent, err := capture(ctx, n.g.addr, n.g.login, "identity", askTemplate(""))
 	if err != nil {
 		return r, err
 	}

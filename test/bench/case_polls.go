@@ -132,7 +132,7 @@ func templateID(ctx context.Context, addr string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	got, err := capture(ctx, addr, user, "identity", askTemplate(""))
+	got, err := capture(ctx, addr, loginOf(user), "identity", askTemplate(""))
 	if err != nil {
 		return "", err
 	}

@@ -28,16 +28,16 @@ const (
 
 // crowd is many pollers, each with a connection, and with an account where that matters.
 type crowd struct {
-	first int // its number among all
-	conns []*conn
-	users []string
+	first  int // its number among all
+	conns  []*conn
+	logins []string
 	// deaf is how many of them, from the first on, do not read what comes.
 	deaf int
 }
 
 // crowd connects pollers with a server. Those from the number first on are their accounts.
 func (l *lab) crowd(ctx context.Context, addr string, first, count int) (*crowd, error) {
-	c := &crowd{first: first, conns: make([]*conn, count), users: make([]string, count)}
+	c := &crowd{first: first, conns: make([]*conn, count), logins: make([]string, count)}
 	l.atEnd(func() error {
 		for _, poller := range c.conns {
 			if poller != nil {
@@ -50,10 +50,11 @@ func (l *lab) crowd(ctx context.Context, addr string, first, count int) (*crowd,
 	g.SetLimit(crowdDialers)
 	for i := range c.conns {
 		g.Go(func() error {
-			var err error
-			if c.users[i], err = account(first + i); err != nil {
+			user, err := account(first + i)
+			if err != nil {
 				return err
 			}
+			c.logins[i] = loginOf(user)
 			if c.conns[i], err = dial(ctx, addr, loopback(first+i)); err != nil {
 				return err
 			}
@@ -83,7 +84,7 @@ func (c *crowd) poll(ctx context.Context, id string, waiting func(context.Contex
 	g.SetLimit(crowdDialers)
 	for i, poller := range c.conns {
 		g.Go(func() error {
-			_, err := poller.Write(render(c.users[i], "", body))
+			_, err := poller.Write(render(c.logins[i], "", body))
 			return err
 		})
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/rand"
@@ -30,7 +31,7 @@ type fakeNode struct {
 	url          string
 	bits         string
 	fields       map[string]json.RawMessage // of the real template, without its transactions
-	transactions json.RawMessage
+	transactions []json.RawMessage
 
 	mu sync.Mutex
 	// All below is held by mu.
@@ -111,7 +112,10 @@ func (n *fakeNode) read(path string) error {
 	if err := json.NewDecoder(unzipped).Decode(&recorded); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	n.fields, n.transactions = recorded.Result, recorded.Result["transactions"]
+	n.fields = recorded.Result
+	if err := json.Unmarshal(n.fields["transactions"], &n.transactions); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	for _, known := range []string{"transactions", "default_witness_commitment", "target"} {
 		delete(n.fields, known)
 	}
@@ -146,8 +150,7 @@ func (n *fakeNode) goOn(best string, full bool) error {
 	now := time.Now().Unix()
 	set := map[string]any{
 		"previousblockhash": best, "longpollid": s.id, "height": s.height + 1, "bits": n.bits, "curtime": now,
-		"mintime": now - 3600,
-		// A template with other fees is another, though its transactions are the same.
+		"mintime":       now - 3600,
 		"coinbasevalue": 5_016_006_000 + int64(salt[0]),
 	}
 	head := make(map[string]any, len(n.fields))
@@ -161,13 +164,12 @@ func (n *fakeNode) goOn(best string, full bool) error {
 	if err != nil {
 		return err
 	}
-	transactions := n.transactions
-	if !full {
-		transactions = json.RawMessage("[]")
+	s.answer = append(append(append(s.answer, `{"result":`...), text[:len(text)-1]...), `,"transactions":[`...)
+	if full {
+		// No two templates have the same transactions. Nothing spends the last ones.
+		s.answer = append(s.answer, bytes.Join(rawBytes(n.transactions[:len(n.transactions)-int(salt[1]%16)]), []byte(","))...)
 	}
-	s.answer = append(s.answer, `{"result":`...)
-	s.answer = append(append(append(s.answer, text[:len(text)-1]...), `,"transactions":`...), transactions...)
-	s.answer = append(s.answer, `},"error":null,"id":1}`...)
+	s.answer = append(s.answer, `]},"error":null,"id":1}`...)
 	n.state = s
 	close(n.changed)
 	n.changed = make(chan struct{})
@@ -176,6 +178,14 @@ func (n *fakeNode) goOn(best string, full bool) error {
 	default:
 	}
 	return nil
+}
+
+func rawBytes(list []json.RawMessage) [][]byte {
+	out := make([][]byte, len(list))
+	for i := range list {
+		out[i] = list[i]
+	}
+	return out
 }
 
 func (n *fakeNode) look() (nodeState, <-chan struct{}) {

@@ -23,8 +23,8 @@ import (
 type gateway struct {
 	*child
 	addr string
-	// user is somebody who may mine.
-	user string
+	// login is somebody's who may mine, with the password.
+	login string
 }
 
 // chain is the one that all is measured on. Its blocks may be as hard or as easy as the node's template says.
@@ -99,7 +99,7 @@ func (l *lab) gateway(ctx context.Context, cfg gatewayConfig) (*gateway, error) 
 			return nil, err
 		}
 	}
-	g := &gateway{addr: addr, user: user}
+	g := &gateway{addr: addr, login: loginOf(user)}
 	if g.child, err = l.spawn(l.build.gateway, "serve", "--log-level", "warn", "--config", path); err != nil {
 		return nil, err
 	}
@@ -143,6 +143,9 @@ func account(number int) (string, error) {
 	return a.EncodeAddress() + ".rig", nil
 }
 
+// loginOf returns what a miner logs in with. Nobody looks at the password.
+func loginOf(user string) string { return user + ":x" }
+
 // captured is an answer as it came.
 type captured struct {
 	body     []byte
@@ -150,12 +153,13 @@ type captured struct {
 }
 
 // capture asks a server once, as the cases do, and returns the answer.
-func capture(ctx context.Context, addr, user, encoding string, body []byte) (captured, error) {
+func capture(ctx context.Context, addr, login, encoding string, body []byte) (captured, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/", bytes.NewReader(body))
 	if err != nil {
 		return captured{}, err
 	}
-	req.SetBasicAuth(user, "x")
+	user, password, _ := strings.Cut(login, ":")
+	req.SetBasicAuth(user, password)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept-Encoding", encoding)
 	// The default client would take gzip apart.

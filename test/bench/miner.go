@@ -92,9 +92,16 @@ func minerOf(work *client.Template, user string, f form) (*miner, error) {
 	}
 	m := &miner{header: [headerSize]byte(raw), target: work.Target, network: work.NetworkTarget}
 	body := fmt.Appendf(nil, `{"id":1,"method":"submitblock","params":["%s",{"workid":"%s"}]}`, hex.EncodeToString(raw), work.WorkID)
-	m.request = render(user, "", body)
+	m.request = render(loginOf(user), "", body)
 	m.nonceAt = bytes.Index(m.request, []byte(`["`)) + len(`["`) + 2*nonceOffset
 	return m, nil
+}
+
+// clone returns a miner of the same work with a part of the nonces, one of as many as fit into a byte.
+func (m *miner) clone(part byte) *miner {
+	out := *m
+	out.request, out.ready, out.nonce = bytes.Clone(m.request), nil, uint32(part)<<24
+	return &out
 }
 
 // mine gets shares ready to be sent.

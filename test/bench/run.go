@@ -24,10 +24,14 @@ func cases() []benchCase {
 	return []benchCase{
 		{"template", 40 * time.Second, templateCase},
 		{"polls", 45 * time.Second, pollsCase},
-		{"new-block", 90 * time.Second, blockCase},
-		{"node-answer", 20 * time.Second, answerCase},
+		{"new-block", 2 * time.Minute, blockCase},
+		{"node-answer", 25 * time.Second, answerCase},
 		{"share", 30 * time.Second, shareCase},
 		{"full-share", 20 * time.Second, fullShareCase},
+		{"found", 10 * time.Second, foundCase},
+		{"gateways", 20 * time.Second, gatewaysCase},
+		{"memory", 4 * time.Minute, memoryCase},
+		{"soak", 30 * time.Second, soakCase},
 	}
 }
 

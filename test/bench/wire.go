@@ -55,9 +55,9 @@ func dial(ctx context.Context, addr, from string) (*conn, error) {
 }
 
 // render returns a request as it goes over the wire.
-func render(user, encoding string, body []byte) []byte {
+func render(login, encoding string, body []byte) []byte {
 	head := "POST / HTTP/1.1\r\nHost: pool\r\nContent-Type: application/json\r\nAuthorization: Basic " +
-		base64.StdEncoding.EncodeToString([]byte(user+":x")) + "\r\n"
+		base64.StdEncoding.EncodeToString([]byte(login)) + "\r\n"
 	if encoding != "" {
 		head += "Accept-Encoding: " + encoding + "\r\n"
 	}
