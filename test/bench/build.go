@@ -14,6 +14,8 @@ type build struct {
 	root    string // of the module
 	gateway string // gbtpool
 	self    string // this program, which is the limit programs too
+	// recorded is the template that its nodes give out.
+	recorded *recording
 }
 
 func newBuild(ctx context.Context, dir string) (*build, error) {
@@ -23,6 +25,9 @@ func newBuild(ctx context.Context, dir string) (*build, error) {
 	}
 	b := &build{root: filepath.Dir(mod), gateway: filepath.Join(dir, "gbtpool")}
 	if b.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	if b.recorded, err = readRecording(filepath.Join(b.root, "gbt", "testdata", "gbt-full-block.json.gz")); err != nil {
 		return nil, err
 	}
 	_, err = output(ctx, b.root, "go", "build", "-o", b.gateway, "./cmd/gbtpool")
@@ -41,6 +46,3 @@ func output(ctx context.Context, dir, name string, args ...string) (string, erro
 	}
 	return strings.TrimSpace(string(out)), nil
 }
-
-// testdata returns the path of a file of real data.
-func (b *build) testdata(name string) string { return filepath.Join(b.root, "gbt", "testdata", name) }

@@ -56,10 +56,11 @@ func (l *lab) find(ctx context.Context, n *newsroom, f form) (ours, bare time.Du
 	if _, err := n.settled(ctx); err != nil {
 		return 0, 0, err
 	}
-	m, err := newMiner(ctx, n.g.addr, 0, f)
+	miners, err := newMiners(ctx, []string{n.g.addr}, 1, f)
 	if err != nil {
 		return 0, 0, err
 	}
+	m := miners[0]
 	m.solves = true
 	m.mine(1)
 	request := m.next()

@@ -28,6 +28,10 @@ func gatewaysCase(ctx context.Context, l *lab) ([]row, error) {
 	each := l.pick(200, 2)
 	for i := range sides {
 		at := addrs[:i+1]
+		miners, err := newMiners(ctx, at, shareClients, short)
+		if err != nil {
+			return nil, err
+		}
 		clients := make([]*asker, 0, shareClients)
 		for j := range shareClients {
 			one, err := l.dialClients(ctx, at[j%len(at)], 1)
@@ -35,10 +39,6 @@ func gatewaysCase(ctx context.Context, l *lab) ([]row, error) {
 				return nil, err
 			}
 			clients = append(clients, one...)
-		}
-		miners, err := newMiners(ctx, at, shareClients, short)
-		if err != nil {
-			return nil, err
 		}
 		sides[i] = func(ctx context.Context) (*tally, error) { return sendShares(ctx, clients, miners, each) }
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -136,9 +135,5 @@ func templateID(ctx context.Context, addr string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var answer struct{ Result struct{ LongPollID string } }
-	if err := json.Unmarshal(got.body, &answer); err != nil {
-		return "", err
-	}
-	return answer.Result.LongPollID, nil
+	return textOf(got.body, "longpollid")
 }

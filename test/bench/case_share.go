@@ -61,15 +61,15 @@ func (l *lab) compareShares(ctx context.Context, g *gateway, kind string, s shar
 	if err != nil {
 		return 0, err
 	}
+	miners, err := newMiners(ctx, []string{g.addr}, s.clients, s.form)
+	if err != nil {
+		return 0, err
+	}
 	ours, err := l.dialClients(ctx, g.addr, s.clients)
 	if err != nil {
 		return 0, err
 	}
 	bare, err := l.dialClients(ctx, limit.addr, s.clients)
-	if err != nil {
-		return 0, err
-	}
-	miners, err := newMiners(ctx, []string{g.addr}, s.clients, s.form)
 	if err != nil {
 		return 0, err
 	}

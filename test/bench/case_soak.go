@@ -32,12 +32,11 @@ func soakCase(ctx context.Context, l *lab) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := l.dialClients(ctx, n.g.addr, shareClients)
-	if err != nil {
+	s := &soak{lab: l, newsroom: n}
+	if err := s.renewWork(ctx); err != nil {
 		return nil, err
 	}
-	s := &soak{lab: l, newsroom: n, clients: clients}
-	if err := s.renewWork(ctx); err != nil {
+	if s.clients, err = l.dialClients(ctx, n.g.addr, shareClients); err != nil {
 		return nil, err
 	}
 	l.say("measuring the peak")
@@ -75,7 +74,7 @@ func (s *soak) renewWork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all := make([]*miner, len(s.clients))
+	all := make([]*miner, shareClients)
 	for i := range all {
 		all[i] = miners[i%len(miners)].clone(byte(i / len(miners)))
 	}

@@ -23,49 +23,74 @@ func templateCase(ctx context.Context, l *lab) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
+	btcd, err := l.btcd(ctx, l.pick(4000, 40))
+	if err != nil {
+		return nil, fmt.Errorf("btcd: %w", err)
+	}
 	var rows []row
 	for _, encoding := range []string{"identity", "gzip", "zstd"} {
 		l.say("%s", encoding)
-		var r row
 		err := l.within(func() error {
-			var err error
-			r, err = l.templates(ctx, g, encoding)
+			t := &templates{lab: l, encoding: encoding, request: render(g.login, encoding, askTemplate(""))}
+			if encoding == "identity" {
+				t.peer = btcd
+			}
+			got, err := t.measure(ctx, g)
+			rows = append(rows, got...)
 			return err
 		})
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", encoding, err)
 		}
-		rows = append(rows, r)
 	}
 	return rows, nil
 }
 
 // templates measures one encoding.
-func (l *lab) templates(ctx context.Context, g *gateway, encoding string) (row, error) {
-	r := row{What: fmt.Sprintf("%s, %d connections", encoding, templateClients), Unit: "/s", Bars: []bar{atLeast(0.85, ratioToLimit)}}
-	sent, err := capture(ctx, g.addr, g.login, encoding, askTemplate(""))
-	if err != nil {
-		return r, err
+type templates struct {
+	*lab
+
+	encoding string
+	request  []byte
+	sent     captured
+	// peer is nil where there is none.
+	peer     *peer
+	peerSent captured
+	ask      []byte // of the peer
+}
+
+func (t *templates) measure(ctx context.Context, g *gateway) ([]row, error) {
+	r := row{What: fmt.Sprintf("%s, %d connections", t.encoding, templateClients), Unit: "/s", Bars: []bar{atLeast(0.85, ratioToLimit)}}
+	var err error
+	if t.sent, err = capture(ctx, g.addr, g.login, t.encoding, askTemplate("")); err != nil {
+		return nil, err
 	}
-	r.LimitIs = fmt.Sprintf("a bare net/http server that sends the same %d bytes", len(sent.body))
-	if encoding != "identity" && sent.encoding != encoding {
+	r.LimitIs = fmt.Sprintf("a bare net/http server that sends the same %d bytes", len(t.sent.body))
+	if t.encoding != "identity" && t.sent.encoding != t.encoding {
 		r.Bars, r.Note = nil, "identity came"
 	}
-	limit, err := l.limit(ctx, "send", sent)
-	if err != nil {
-		return r, err
+	rates := row{What: "the same in bytes", Unit: "MB/s"}
+	if t.peer != nil {
+		if t.ask, t.peerSent, err = t.peer.template(ctx); err != nil {
+			return nil, err
+		}
+		r.Bars = append(r.Bars, atLeast(8, ratioToPeer))
+		r.PeerIs = fmt.Sprintf("btcd's own getblocktemplate, %d bytes of as many transactions, on connections that it closes after each", len(t.peerSent.body))
 	}
-	ours, err := l.dialClients(ctx, g.addr, templateClients)
+	limit, err := t.limit(ctx, "send", t.sent)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	bare, err := l.dialClients(ctx, limit.addr, templateClients)
+	ours, err := t.dialClients(ctx, g.addr, templateClients)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	request := render(g.login, encoding, askTemplate(""))
-	w := load{next: func(int) []byte { return request }, check: sent.check, lasts: l.span(time.Second, 50*time.Millisecond)}
-	return r, l.rounds(func(int) error {
+	bare, err := t.dialClients(ctx, limit.addr, templateClients)
+	if err != nil {
+		return nil, err
+	}
+	w := load{next: func(int) []byte { return t.request }, check: t.sent.check, lasts: t.span(time.Second, 50*time.Millisecond)}
+	err = t.rounds(func(int) error {
 		a, b, err := inTurn(ctx, turns,
 			func(ctx context.Context) (*tally, error) { return drive(ctx, ours, w) },
 			func(ctx context.Context) (*tally, error) { return drive(ctx, bare, w) })
@@ -73,6 +98,28 @@ func (l *lab) templates(ctx context.Context, g *gateway, encoding string) (row, 
 			return err
 		}
 		r.add(a.answersPerSecond(), b.answersPerSecond())
+		rates.add(a.bytesPerSecond()/mb, b.bytesPerSecond()/mb)
+		return t.measurePeer(ctx, &r, &rates)
+	})
+	return []row{r, rates}, err
+}
+
+// measurePeer adds what the peer does in as long, if there is one.
+func (t *templates) measurePeer(ctx context.Context, r, rates *row) error {
+	if t.peer == nil {
+		return nil
+	}
+	return t.within(func() error {
+		clients, err := t.dialClients(ctx, t.peer.addr, templateClients)
+		if err != nil {
+			return err
+		}
+		w := load{next: func(int) []byte { return t.ask }, check: t.peerSent.check, lasts: turns * t.span(time.Second, 50*time.Millisecond)}
+		got, err := drive(ctx, clients, w)
+		if err != nil {
+			return fmt.Errorf("btcd: %w", err)
+		}
+		r.Peer, rates.Peer = append(r.Peer, got.answersPerSecond()), append(rates.Peer, got.bytesPerSecond()/mb)
 		return nil
 	})
 }

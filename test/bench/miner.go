@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -28,8 +29,6 @@ type form int
 const (
 	// short ends with the coinbase (BIP 23, submit/coinbase).
 	short form = iota
-	// merkled has the merkle branch after it (BIP 23, share/merkle).
-	merkled
 	// whole has all transactions.
 	whole
 )
@@ -46,28 +45,6 @@ type miner struct {
 	ready   []uint32
 }
 
-// miner fetches work from a gateway for an account.
-func newMiner(ctx context.Context, addr string, number int, f form) (*miner, error) {
-	user, err := account(number)
-	if err != nil {
-		return nil, err
-	}
-	c, err := client.New(client.Config{URL: "http://" + addr, User: user, Password: "x"})
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	ask := client.Request{}
-	if f == merkled {
-		ask.Capabilities = []string{"share/merkle"}
-	}
-	work, err := c.Template(ctx, ask, nil)
-	if err != nil {
-		return nil, err
-	}
-	return minerOf(work, user, f)
-}
-
 // minerOf makes a miner of work.
 func minerOf(work *client.Template, user string, f form) (*miner, error) {
 	a, err := client.NewAssembler(work, client.Options{})
@@ -79,11 +56,7 @@ func minerOf(work *client.Template, user string, f form) (*miner, error) {
 		return nil, err
 	}
 	serialize := block.Abbreviated
-	switch f {
-	case short:
-	case merkled:
-		serialize = block.Merkled
-	case whole:
+	if f == whole {
 		serialize = block.Serialize
 	}
 	raw, err := serialize()
@@ -144,14 +117,70 @@ func checkAccepted(a *answer) error {
 	return nil
 }
 
-// newMiners makes as many miners, each with an account of its own.
+// newMiners makes as many miners, each with an account and work of its own, from the gateways in turn.
 func newMiners(ctx context.Context, addrs []string, count int, f form) ([]*miner, error) {
 	out := make([]*miner, count)
+	known := make(map[string]*client.Template) // by long poll id
 	for i := range out {
-		var err error
-		if out[i], err = newMiner(ctx, addrs[i%len(addrs)], i, f); err != nil {
+		user, err := account(i)
+		if err != nil {
+			return nil, err
+		}
+		got, err := capture(ctx, addrs[i%len(addrs)], loginOf(user), "identity", askTemplate(""))
+		if err != nil {
+			return nil, err
+		}
+		work, err := readWork(got.body, known)
+		if err != nil {
+			return nil, err
+		}
+		if out[i], err = minerOf(work, user, f); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// readWork reads an answer to getblocktemplate. Of a template that is known only what differs from miner to miner is read:
+// the rest takes long.
+func readWork(body []byte, known map[string]*client.Template) (*client.Template, error) {
+	id, err := textOf(body, "longpollid")
+	if err != nil {
+		return nil, err
+	}
+	before, ok := known[id]
+	if !ok {
+		var answer struct{ Result json.RawMessage }
+		if err := json.Unmarshal(body, &answer); err != nil {
+			return nil, err
+		}
+		work, err := client.ParseTemplate(answer.Result)
+		if err != nil {
+			return nil, err
+		}
+		work.Received = time.Now()
+		known[id] = work
+		return work, nil
+	}
+	work := *before
+	_, coinbase, _ := bytes.Cut(body, []byte(`"coinbasetxn":`))
+	data, err := textOf(coinbase, "data")
+	if err != nil {
+		return nil, err
+	}
+	if work.CoinbaseTxn, err = hex.DecodeString(data); err != nil {
+		return nil, err
+	}
+	work.WorkID, err = textOf(body, "workid")
+	return &work, err
+}
+
+// textOf returns the first string of a name in an answer, whose strings have no escapes.
+func textOf(body []byte, name string) (string, error) {
+	_, rest, ok := bytes.Cut(body, []byte(`"`+name+`":"`))
+	value, _, ended := bytes.Cut(rest, []byte(`"`))
+	if !ok || !ended {
+		return "", fmt.Errorf("the template has no %s", name)
+	}
+	return string(value), nil
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -88,7 +89,8 @@ func (c *conn) read(a *answer) error {
 		a.length = 0
 		err = c.readBody(a, n)
 	default:
-		err = fmt.Errorf("status %d without a length", a.status)
+		a.length, a.closing = 0, true
+		err = c.readToEnd(a)
 	}
 	if err != nil {
 		return fmt.Errorf("answer's body: %w", err)
@@ -190,6 +192,26 @@ func (c *conn) readBody(a *answer, n int) error {
 		}
 	}
 	return nil
+}
+
+// readToEnd reads a body that ends with the connection.
+func (c *conn) readToEnd(a *answer) error {
+	part := make([]byte, 64<<10)
+	for {
+		n, err := c.in.Read(part)
+		if a.first.IsZero() && n > 0 {
+			a.first = time.Now()
+		}
+		a.length += n
+		a.beginLen += copy(a.begin[a.beginLen:], part[:n])
+		a.push(part[max(0, n-edge):n])
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // push adds to the end that is kept.
