@@ -3,7 +3,7 @@ GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 60s
 
-.PHONY: demo build test allocations generate release-check lint bench bench-compare bench-check soak fuzz
+.PHONY: demo build test allocations generate release-check lint bench bench-compare bench-check soak soak-speed fuzz
 
 ## demo: a whole pool in one process, with a chain and miners of its own
 demo: build
@@ -43,12 +43,20 @@ soak:
 	GBTPOOL_CRASH_ROUNDS=200 $(GO) test -timeout 2h -run 'TestCrash$$' -v ./test/e2e
 	GBTPOOL_SOAK=$(SOAK) $(GO) test -timeout 2h -run 'TestSoak$$' -v ./test/e2e
 
-## bench: every benchmark BENCHCOUNT times, one after the other, and the medians, which docs/benchmarks.md has
-BENCHCOUNT ?= 5
+## bench: every benchmark BENCHCOUNT times, one after the other, and the medians; then the gateway side by side with the
+## limit, BENCHROUNDS times in turn, into docs/benchmarks.md
+BENCHCOUNT  ?= 5
+BENCHROUNDS ?= 3
 bench:
 	@mkdir -p bin
 	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -timeout 1h ./... 2>&1 | tee bin/bench.txt
-	@$(GO) run ./test/bench <bin/bench.txt
+	@$(GO) run ./test/bench medians <bin/bench.txt
+	$(GO) run ./test/bench -count $(BENCHROUNDS) -out docs/benchmarks.md -json bin/bench.json
+
+## soak-speed: 80 % of the most shares that the machine can take, with a new template every ten seconds, for SOAK
+soak-speed:
+	@mkdir -p bin
+	$(GO) run ./test/bench -run '^soak$$' -soak $(SOAK) -json bin/soak.json
 
 ## bench-compare: the benchmarks here beside those of a commit or a tag, in turn, by benchstat:
 ## make bench-compare REF=v1.0.0 [BENCH=regexp] [PKG=./gbt] [COUNT=6]; a $ in BENCH is meant as it is

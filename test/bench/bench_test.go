@@ -150,7 +150,7 @@ func readFrom(t *testing.T, wire string) *answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	times := 2
 	if strings.Contains(wire, "close") {
 		times = 1
@@ -160,14 +160,14 @@ func readFrom(t *testing.T, wire string) *answer {
 		if err != nil {
 			return
 		}
-		defer server.Close()
+		defer func() { _ = server.Close() }()
 		_, _ = server.Write([]byte(strings.Repeat(wire, times)))
 	}()
 	c, err := dial(t.Context(), listener.Addr().String(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	var a answer
 	for range times {
 		if err := c.read(&a); err != nil {

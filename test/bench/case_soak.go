@@ -192,7 +192,7 @@ func (s *soak) rows(peak float64) []row {
 	of := fmt.Sprintf("%s at 80 %% of the peak: ", s.lab.soak)
 	return []row{
 		{What: "the peak", Unit: "/s", Ours: []float64{peak}},
-		{What: of + "shares refused", Unit: "of " + fmt.Sprint(s.sent.Load()), Ours: []float64{float64(s.refused.Load())}, Bars: []bar{atMost(0, itself)}},
+		{What: of + "shares refused", Unit: fmt.Sprintf("of %d", s.sent.Load()), Ours: []float64{float64(s.refused.Load())}, Bars: []bar{atMost(0, itself)}},
 		{What: of + "99 of 100 shares within, last third", Unit: "ms", LimitIs: "the first third",
 			Ours: []float64{s.thirds[2].within(0.99)}, Limit: []float64{s.thirds[0].within(0.99)}, Bars: []bar{atMost(1.25, ratioToLimit)}},
 		{What: of + "resident memory, last third", Unit: "MB", LimitIs: "the first third",

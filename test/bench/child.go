@@ -24,16 +24,15 @@ type child struct {
 	done chan error
 }
 
-// spawn starts a process, which ends with the lab. What it prints goes to a file, but for its standard output if that
-// is given to first: until it closes, or the process ends, first gets its lines.
-func (l *lab) spawn(exe string, args ...string) (*child, error) {
+// spawn starts a process, which ends with the lab, not with ctx. What it prints goes to a file.
+func (l *lab) spawn(ctx context.Context, exe string, args ...string) (*child, error) {
 	c := &child{log: l.path("log"), done: make(chan error, 1)}
 	out, err := os.Create(c.log)
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close()                                               //nolint:errcheck // the process has it
-	c.cmd = exec.CommandContext(context.Background(), exe, args...) //nolint:gosec // our own builds, and ended by the lab
+	defer out.Close()                                                     //nolint:errcheck // the process has it
+	c.cmd = exec.CommandContext(context.WithoutCancel(ctx), exe, args...) //nolint:gosec // our own builds, and ended by the lab
 	c.cmd.Stdout, c.cmd.Stderr = out, out
 	c.cmd.Env = append(os.Environ(), "HOME="+l.dir)
 	if err := c.cmd.Start(); err != nil {
@@ -55,19 +54,7 @@ func (c *child) end() error {
 		return nil // how it ended is of interest only to who waits for it
 	case <-timer.C:
 		err := c.cmd.Process.Kill()
-		<-c.done
 		return errors.Join(fmt.Errorf("%s did not end within %s", c.cmd.Path, endLimit), err)
-	}
-}
-
-// wait waits until it has ended by itself.
-func (c *child) wait(ctx context.Context) error {
-	select {
-	case err := <-c.done:
-		c.done <- err
-		return c.explain(err)
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -26,12 +26,12 @@ func discardFrom(c net.Conn, n int) error {
 		var failed error
 		err := control.Read(func(fd uintptr) bool {
 			got, _, failed = syscall.Recvfrom(int(fd), nothing[:min(n, len(nothing))], syscall.MSG_TRUNC|syscall.MSG_DONTWAIT)
-			return failed != syscall.EAGAIN //nolint:errorlint // it is the very number
+			return failed != syscall.EAGAIN
 		})
 		switch {
 		case err != nil:
 			return err
-		case failed == syscall.EINTR: //nolint:errorlint // it is the very number
+		case failed == syscall.EINTR:
 			continue
 		case failed != nil:
 			return failed

@@ -47,7 +47,8 @@ min_share_difficulty: 2.4e-10
 // redis starts a Redis for the ledger.
 func (l *lab) redis(ctx context.Context, fsync string) *redisserver.Server {
 	// Its append-only file is not rewritten while something is measured.
-	return redisserver.New(l.keeper(ctx), redisserver.Config{Args: []string{"appendfsync " + fsync, "auto-aof-rewrite-percentage 0"}})
+	lines := []string{"appendfsync " + fsync, "auto-aof-rewrite-percentage 0"}
+	return redisserver.New(l.keeper(ctx), redisserver.Config{Args: lines}) //nolint:contextcheck // the keeper has it
 }
 
 // gatewayConfig says what a gateway runs on.
@@ -100,7 +101,7 @@ func (l *lab) gateway(ctx context.Context, cfg gatewayConfig) (*gateway, error) 
 		}
 	}
 	g := &gateway{addr: addr, login: loginOf(user)}
-	if g.child, err = l.spawn(l.build.gateway, "serve", "--log-level", "warn", "--config", path); err != nil {
+	if g.child, err = l.spawn(ctx, l.build.gateway, "serve", "--log-level", "warn", "--config", path); err != nil {
 		return nil, err
 	}
 	return g, g.until(ctx, "a gateway that is ready", func() bool {

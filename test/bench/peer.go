@@ -34,36 +34,44 @@ type peer struct {
 
 // btcd starts a btcd with so many transactions in its mempool.
 func (l *lab) btcd(ctx context.Context, transactions int) (*peer, error) {
-	n := btcdnode.New(l.keeper(ctx), btcdnode.Config{Args: []string{
-		"--blockmaxweight=3990000", "--blockprioritysize=0", "--rpcmaxclients=100",
-	}})
+	args := []string{"--blockmaxweight=3990000", "--blockprioritysize=0", "--rpcmaxclients=100"}
+	n := btcdnode.New(l.keeper(ctx), btcdnode.Config{Args: args}) //nolint:contextcheck // the keeper has it
 	p := &peer{Node: n, addr: strings.TrimPrefix(n.URL, "http://"), login: n.User + ":" + n.Password}
-	sources := (transactions + peerCoins - 1) / peerCoins
-	n.Generate(maturity + sources)
 	l.say("btcd gets %d transactions", transactions)
-	var coins []btcdnode.Coin
+	if err := p.fill(transactions); err != nil { //nolint:contextcheck // the keeper has it
+		return nil, err
+	}
+	return p, ctx.Err()
+}
+
+// fill puts transactions into the mempool, each of which spends a coin of its own.
+func (p *peer) fill(transactions int) error {
+	const fee = 200_000 // of those that make the coins
+	sources := (transactions + peerCoins - 1) / peerCoins
+	p.Generate(maturity + sources)
+	coins := make([]btcdnode.Coin, 0, sources*peerCoins)
 	for range sources {
-		coin := n.Coin()
-		each := (coin.Value - 10*peerFee*peerCoins/100) / (peerCoins + 1)
+		coin := p.Coin()
+		each := (coin.Value - fee) / (peerCoins + 1)
 		outs := make([]*wire.TxOut, peerCoins)
 		for i := range outs {
 			outs[i] = wire.NewTxOut(each, coin.Script)
 		}
-		tx := n.Draft(coin, 10*peerFee*peerCoins/100, outs...)
-		id := n.Send(tx)
+		tx := p.Draft(coin, fee, outs...)
+		id := p.Send(tx)
 		for i := range outs {
 			coins = append(coins, btcdnode.Coin{OutPoint: *wire.NewOutPoint(&id, uint32(i)), Value: each, Script: coin.Script})
 		}
 	}
-	n.Generate(1)
+	p.Generate(1)
 	data, err := txscript.NewScriptBuilder().AddOp(txscript.OP_RETURN).AddFullData(make([]byte, peerData)).Script()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, coin := range coins[:transactions] {
-		n.Send(n.Draft(coin, peerFee, wire.NewTxOut(0, data)))
+		p.Send(p.Draft(coin, peerFee, wire.NewTxOut(0, data)))
 	}
-	return p, ctx.Err()
+	return nil
 }
 
 // template returns a request for a template and what comes.
@@ -75,7 +83,7 @@ func (p *peer) template(ctx context.Context) (request []byte, sent captured, err
 
 // knownBlock has btcd make a block of its mempool, and returns a request that submits it again.
 func (p *peer) knownBlock(ctx context.Context) ([]byte, error) {
-	hash := p.Generate(1)[0]
+	hash := p.Generate(1)[0] //nolint:contextcheck // the keeper has it
 	var text string
 	if err := p.Call(ctx, &text, "getblock", hash.String(), 0); err != nil {
 		return nil, err

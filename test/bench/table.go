@@ -35,7 +35,7 @@ func (r *row) cells() []string {
 		}
 		return text(v)
 	}
-	var bars, met []string
+	bars, met := make([]string, 0, len(r.Bars)), make([]string, 0, len(r.Bars))
 	for _, b := range r.Bars {
 		bars = append(bars, b.text(r.Unit))
 		word := "no"
