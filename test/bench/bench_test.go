@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gbtpool/gbtpool/gbt"
 )
 
 // TestMain has the test's program be a limit program, too, as the command is.
@@ -269,5 +271,53 @@ func TestOptions(t *testing.T) {
 	o.out = filepath.Join(t.TempDir(), "missing.md")
 	if err := publish(context.Background(), o, &build{}, nil, new(bytes.Buffer)); err == nil {
 		t.Error("a file without markers is taken")
+	}
+}
+
+// TestProcessorTime shows that work takes processor time.
+func TestProcessorTime(t *testing.T) {
+	before, err := processorTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := miner{network: gbt.Target{}, solves: true}
+	for range 3_000_000 {
+		if m.network.MetBy([32]byte{0: 1}) {
+			t.Fatal("a hash is below 0")
+		}
+	}
+	after, err := processorTime(os.Getpid(), os.Getpid())
+	if err != nil || after < 2*before || after == 0 {
+		t.Errorf("%s before and twice %s after: %v", before, after/2, err)
+	}
+	if _, err := processorTime(-1); err == nil {
+		t.Error("no process at all took time")
+	}
+}
+
+// TestWrap breaks lines where they are too long, and in a list below its text.
+func TestWrap(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                  "",
+		"one two three":     "one two\nthree",
+		"- one two three":   "- one\n  two\n  three",
+		"seventeen letters": "seventeen\nletters",
+	} {
+		if got := wrap(text, 7); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestReplaceSection keeps what is around the markers.
+func TestReplaceSection(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "doc.md")
+	for _, bad := range []string{"", tableBegin, tableEnd + tableBegin} {
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := replaceSection(path, "x"); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
 	}
 }

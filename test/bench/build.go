@@ -14,6 +14,8 @@ type build struct {
 	root    string // of the module
 	gateway string // gbtpool
 	self    string // this program, which is the limit programs too
+	// load is the load average before anything is measured, which building adds to.
+	load string
 	// recorded is the template that its nodes give out.
 	recorded *recording
 }
@@ -23,7 +25,7 @@ func newBuild(ctx context.Context, dir string) (*build, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &build{root: filepath.Dir(mod), gateway: filepath.Join(dir, "gbtpool")}
+	b := &build{load: loadAverage(), root: filepath.Dir(mod), gateway: filepath.Join(dir, "gbtpool")}
 	if b.self, err = os.Executable(); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func gatewaysCase(ctx context.Context, l *lab) ([]row, error) {
 		}
 		addrs[i] = g.addr
 	}
-	sides := make([]func(context.Context) (*tally, error), len(addrs))
+	sides := make([]side, len(addrs))
 	each := l.pick(200, 2)
 	for i := range sides {
 		at := addrs[:i+1]
@@ -40,10 +40,12 @@ func gatewaysCase(ctx context.Context, l *lab) ([]row, error) {
 			}
 			clients = append(clients, one...)
 		}
-		sides[i] = func(ctx context.Context) (*tally, error) { return sendShares(ctx, clients, miners, each) }
+		sides[i] = side{strconv.Itoa(i+1) + " at work", nil, func(ctx context.Context) (*tally, error) {
+			return sendShares(ctx, clients, miners, each)
+		}}
 	}
 	err = l.rounds(func(int) error {
-		two, one, err := inTurn(ctx, turns, sides[1], sides[0])
+		two, one, err := inTurn(ctx, sides[1], sides[0])
 		if err != nil {
 			return err
 		}

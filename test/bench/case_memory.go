@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -25,7 +23,9 @@ func memoryCase(ctx context.Context, l *lab) ([]row, error) {
 	err := l.rounds(func(int) error {
 		return l.within(func() error {
 			after, most, err := l.memoryOf(ctx)
-			settled.Ours, peak.Ours = append(settled.Ours, after/mb), append(peak.Ours, most/mb)
+			if err == nil {
+				settled.Ours, peak.Ours = append(settled.Ours, after/mb), append(peak.Ours, most/mb)
+			}
 			return err
 		})
 	})
@@ -42,14 +42,18 @@ func (l *lab) memoryOf(ctx context.Context) (after, most float64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	c, err := l.crowd(ctx, n.g.addr, 0, l.polls)
-	if err != nil {
-		return 0, 0, err
-	}
 	watch := n.g.watchMemory(ctx)
 	defer func() { most, err = watch.stop(err) }()
 	l.say("%d miners fetch their first template", l.polls)
-	if err := c.fetch(ctx); err != nil {
+	body := askTemplate("")
+	c, err := l.crowdThat(ctx, n.g.addr, 0, l.polls, func(login string, c *conn) error {
+		var a answer
+		if err := c.ask(render(login, "", body), &a); err != nil {
+			return err
+		}
+		return checkStatus(&a)
+	})
+	if err != nil {
 		return 0, 0, err
 	}
 	for i := range recentTemplates {
@@ -80,26 +84,6 @@ func (n *newsroom) renew(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return n.answered(ctx)
-}
-
-// fetch has everybody fetch the template in force.
-func (c *crowd) fetch(ctx context.Context) error {
-	body := askTemplate("")
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(crowdDialers)
-	for i, miner := range c.conns {
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			var a answer
-			if err := miner.ask(render(c.logins[i], "", body), &a); err != nil {
-				return err
-			}
-			return checkStatus(&a)
-		})
-	}
-	return g.Wait()
 }
 
 func checkStatus(a *answer) error {

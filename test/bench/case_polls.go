@@ -96,14 +96,14 @@ func (l *lab) costOfWaiting(ctx context.Context, c *child, addr string, waiting 
 			return nil, err
 		}
 	}
-	began, err := c.cpu()
+	began, err := processorTime(c.pid())
 	if err != nil {
 		return nil, err
 	}
 	if err := pause(ctx, idle); err != nil {
 		return nil, err
 	}
-	ended, err := c.cpu()
+	ended, err := processorTime(c.pid())
 	if err != nil {
 		return nil, err
 	}

@@ -35,55 +35,68 @@ func (l *lab) shares(ctx context.Context, fsync string, least float64) ([]row, e
 	if err != nil {
 		return nil, err
 	}
-	g, err := l.gateway(ctx, gatewayConfig{node: node, redis: l.redis(ctx, fsync), first: true})
+	redis := l.redis(ctx, fsync)
+	g, err := l.gateway(ctx, gatewayConfig{node: node, redis: redis, first: true})
 	if err != nil {
 		return nil, err
 	}
-	s := shareLoad{form: short, clients: shareClients, each: l.pick(200, 2)}
-	rate := row{What: "shares, appendfsync " + fsync, Unit: "/s", Bars: []bar{atLeast(least, ratioToLimit)}}
-	p99 := row{What: "the same, 99 of 100 within", Unit: "ms"}
-	size, err := l.compareShares(ctx, g, "null", s, &rate, &p99)
-	rate.LimitIs = fmt.Sprintf("a bare net/http handler that reads the same %d bytes and answers null", size)
-	return []row{rate, p99}, err
+	rows, err := l.compareShares(ctx, g, shareLoad{
+		what: "shares, appendfsync " + fsync, pids: []int{g.pid(), redis.PID()}, limit: "null",
+		limitIs: "a bare net/http handler that reads the same %d bytes and answers null",
+		form:    short, clients: shareClients, each: l.pick(200, 2),
+	})
+	if err == nil {
+		rows[0].Bars = []bar{atLeast(least, ratioToLimit)}
+	}
+	return rows, err
 }
 
 // shareLoad is how many send how many shares in a turn.
 type shareLoad struct {
+	what    string
+	limit   string // its kind
+	limitIs string // what that does, with %d for a request's size
+	pids    []int  // of all that takes part in acknowledging a share
 	form    form
 	clients int
 	each    int
 }
 
-// compareShares measures shares against a limit program, as a rate and by the time that 99 of 100 took. It returns
-// the size of a request.
-func (l *lab) compareShares(ctx context.Context, g *gateway, kind string, s shareLoad, rate, p99 *row) (size int, err error) {
-	limit, err := l.limit(ctx, kind, captured{})
+// compareShares measures shares against a limit program: as a rate, by the time that 99 of 100 took, and by the
+// processor time that one takes. Its rows are in this order.
+func (l *lab) compareShares(ctx context.Context, g *gateway, s shareLoad) ([]row, error) {
+	rate, p99 := row{What: s.what, Unit: "/s"}, row{What: "the same, 99 of 100 within", Unit: "ms"}
+	cost := row{What: "processor time of the gateway and Redis for one", Unit: "µs"}
+	limit, err := l.limit(ctx, s.limit, captured{})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	miners, err := newMiners(ctx, []string{g.addr}, s.clients, s.form)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	ours, err := l.dialClients(ctx, g.addr, s.clients)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	bare, err := l.dialClients(ctx, limit.addr, s.clients)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return len(miners[0].request), l.rounds(func(int) error {
-		a, b, err := inTurn(ctx, turns,
-			func(ctx context.Context) (*tally, error) { return sendShares(ctx, ours, miners, s.each) },
-			func(ctx context.Context) (*tally, error) { return sendShares(ctx, bare, miners, s.each) })
+	rate.LimitIs = fmt.Sprintf(s.limitIs, len(miners[0].request))
+	err = l.rounds(func(int) error {
+		a, b, err := inTurn(ctx,
+			side{"gateway", s.pids, func(ctx context.Context) (*tally, error) { return sendShares(ctx, ours, miners, s.each) }},
+			side{"limit", []int{limit.pid()}, func(ctx context.Context) (*tally, error) { return sendShares(ctx, bare, miners, s.each) }})
 		if err != nil {
 			return err
 		}
 		rate.add(a.answersPerSecond(), b.answersPerSecond())
 		p99.add(a.within(0.99), b.within(0.99))
+		cost.add(a.cost(), b.cost())
 		return nil
 	})
+	return []row{rate, p99, cost}, err
 }
 
 // sendShares has each client send as many shares of its miner, which were mined before.

@@ -69,7 +69,7 @@ func (t *templates) measure(ctx context.Context, g *gateway) ([]row, error) {
 	if t.encoding != "identity" && t.sent.encoding != t.encoding {
 		r.Bars, r.Note = nil, "identity came"
 	}
-	rates := row{What: "the same in bytes", Unit: "MB/s"}
+	rates, cost := row{What: "the same in bytes", Unit: "MB/s"}, row{What: "processor time of the server for one", Unit: "µs"}
 	if t.peer != nil {
 		if t.ask, t.peerSent, err = t.peer.template(ctx); err != nil {
 			return nil, err
@@ -91,17 +91,18 @@ func (t *templates) measure(ctx context.Context, g *gateway) ([]row, error) {
 	}
 	w := load{next: func(int) []byte { return t.request }, check: t.sent.check, lasts: t.span(time.Second, 50*time.Millisecond)}
 	err = t.rounds(func(int) error {
-		a, b, err := inTurn(ctx, turns,
-			func(ctx context.Context) (*tally, error) { return drive(ctx, ours, w) },
-			func(ctx context.Context) (*tally, error) { return drive(ctx, bare, w) })
+		a, b, err := inTurn(ctx,
+			side{"gateway", []int{g.pid()}, func(ctx context.Context) (*tally, error) { return drive(ctx, ours, w) }},
+			side{"limit", []int{limit.pid()}, func(ctx context.Context) (*tally, error) { return drive(ctx, bare, w) }})
 		if err != nil {
 			return err
 		}
 		r.add(a.answersPerSecond(), b.answersPerSecond())
 		rates.add(a.bytesPerSecond()/mb, b.bytesPerSecond()/mb)
+		cost.add(a.cost(), b.cost())
 		return t.measurePeer(ctx, &r, &rates)
 	})
-	return []row{r, rates}, err
+	return []row{r, rates, cost}, err
 }
 
 // measurePeer adds what the peer does in as long, if there is one.

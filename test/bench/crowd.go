@@ -37,6 +37,11 @@ type crowd struct {
 
 // crowd connects pollers with a server. Those from the number first on are their accounts.
 func (l *lab) crowd(ctx context.Context, addr string, first, count int) (*crowd, error) {
+	return l.crowdThat(ctx, addr, first, count, func(string, *conn) error { return nil })
+}
+
+// crowdThat connects pollers who do something as soon as they are connected.
+func (l *lab) crowdThat(ctx context.Context, addr string, first, count int, do func(login string, c *conn) error) (*crowd, error) {
 	c := &crowd{first: first, conns: make([]*conn, count), logins: make([]string, count)}
 	l.atEnd(func() error {
 		for _, poller := range c.conns {
@@ -58,10 +63,14 @@ func (l *lab) crowd(ctx context.Context, addr string, first, count int) (*crowd,
 			if c.conns[i], err = dial(ctx, addr, loopback(first+i)); err != nil {
 				return err
 			}
-			if tcp, ok := c.conns[i].Conn.(*net.TCPConn); ok {
-				return tcp.SetReadBuffer(crowdBuffer)
+			tcp, ok := c.conns[i].Conn.(*net.TCPConn)
+			if !ok {
+				return fmt.Errorf("%T is no TCP connection", c.conns[i].Conn)
 			}
-			return nil
+			if err := tcp.SetReadBuffer(crowdBuffer); err != nil {
+				return err
+			}
+			return do(c.logins[i], c.conns[i])
 		})
 	}
 	return c, g.Wait()

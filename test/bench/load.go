@@ -39,12 +39,18 @@ func (l *lab) dialClients(ctx context.Context, addr string, count int) ([]*asker
 type tally struct {
 	answers, bytes int
 	took           time.Duration
+	cpu            time.Duration   // of the servers
 	times          []time.Duration // sorted
 }
 
 // perSecond returns the rates of answers and of bytes.
 func (t *tally) answersPerSecond() float64 { return float64(t.answers) / t.took.Seconds() }
 func (t *tally) bytesPerSecond() float64   { return float64(t.bytes) / t.took.Seconds() }
+
+// cost returns the servers' processor time for an answer, in microseconds.
+func (t *tally) cost() float64 {
+	return float64(t.cpu) / float64(time.Microsecond) / float64(max(1, t.answers))
+}
 
 // within returns the time that a part of the answers took at most, in milliseconds.
 func (t *tally) within(part float64) float64 {
@@ -70,23 +76,42 @@ type load struct {
 // turns is into how many turns a round is cut, so that what else the machine does meets both alike.
 const turns = 5
 
-// inTurn has some clients at work and then others, in short turns, and returns what came of either.
-func inTurn(ctx context.Context, count int, ours, others func(context.Context) (*tally, error)) (a, b *tally, err error) {
+// side is one of two that are measured in turn.
+type side struct {
+	name string
+	// pids are the processes that serve it.
+	pids []int
+	do   func(context.Context) (*tally, error)
+}
+
+// inTurn has the clients of two sides at work in short turns, and returns what came of either.
+func inTurn(ctx context.Context, ours, limit side) (a, b *tally, err error) {
 	a, b = new(tally), new(tally)
-	for range count {
-		for _, side := range []struct {
-			sum  *tally
-			what string
-			do   func(context.Context) (*tally, error)
-		}{{a, "gateway", ours}, {b, "limit", others}} {
-			t, err := side.do(ctx)
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", side.what, err)
-			}
-			side.sum.add(t)
+	for range turns {
+		if err := ours.turn(ctx, a); err != nil {
+			return nil, nil, err
+		}
+		if err := limit.turn(ctx, b); err != nil {
+			return nil, nil, err
 		}
 	}
 	return a, b, nil
+}
+
+// turn adds what comes of a turn.
+func (s *side) turn(ctx context.Context, sum *tally) error {
+	before, err := processorTime(s.pids...)
+	if err != nil {
+		return err
+	}
+	t, err := s.do(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	after, err := processorTime(s.pids...)
+	t.cpu = after - before
+	sum.add(t)
+	return err
 }
 
 // add adds what came of another turn.
@@ -94,6 +119,7 @@ func (t *tally) add(more *tally) {
 	t.answers += more.answers
 	t.bytes += more.bytes
 	t.took += more.took
+	t.cpu += more.cpu
 	t.times = append(t.times, more.times...)
 	slices.Sort(t.times)
 }

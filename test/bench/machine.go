@@ -24,6 +24,8 @@ type machine struct {
 	Date   string `json:"date"`
 	Rounds int    `json:"rounds"`
 	Smoke  bool   `json:"smoke,omitempty"`
+	// Load is the load average over a minute before the first case (proc_loadavg(5)): what else was at work.
+	Load string `json:"load"`
 }
 
 // describeMachine says what it can find out; what it cannot is "unknown".
@@ -39,7 +41,7 @@ func describeMachine(ctx context.Context, b *build, o options) machine {
 		CPU: cpuModel(), Cores: runtime.NumCPU(), Go: strings.TrimPrefix(runtime.Version(), "go"), Btcd: "unknown",
 		Kernel: known(output(ctx, "", "uname", "-sr")), Pool: known(output(ctx, "", b.gateway, "--version")),
 		Commit: known(output(ctx, b.root, "git", "rev-parse", "--short=12", "HEAD")),
-		Date:   time.Now().UTC().Format(time.DateOnly), Rounds: o.count, Smoke: o.smoke,
+		Date:   time.Now().UTC().Format(time.DateOnly), Rounds: o.count, Smoke: o.smoke, Load: b.load,
 	}
 	if dirty, err := output(ctx, b.root, "git", "status", "--porcelain", "--untracked-files=no"); err == nil && dirty != "" {
 		m.Commit += " and changes"
@@ -48,6 +50,7 @@ func describeMachine(ctx context.Context, b *build, o options) machine {
 	if _, rest, ok := strings.Cut(m.Redis, "v="); ok {
 		m.Redis, _, _ = strings.Cut(rest, " ")
 	}
+	m.Pool = strings.TrimPrefix(m.Pool, "gbtpool ")
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, dep := range info.Deps {
 			if dep.Path == "github.com/btcsuite/btcd" {
@@ -56,6 +59,16 @@ func describeMachine(ctx context.Context, b *build, o options) machine {
 		}
 	}
 	return m
+}
+
+// loadAverage reads what is at work.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	first, _, ok := strings.Cut(string(text), " ")
+	if err != nil || !ok {
+		return "unknown"
+	}
+	return first
 }
 
 // cpuModel reads the processor's name (proc_cpuinfo(5)).
@@ -75,8 +88,8 @@ func cpuModel() string {
 
 // text says all of it in one paragraph.
 func (m machine) text() string {
-	s := fmt.Sprintf("%s, %d cores; %s; Go %s, Redis %s, btcd %s, gbtpool %s at commit %s; %s; medians of %d rounds.",
-		m.CPU, m.Cores, m.Kernel, m.Go, m.Redis, m.Btcd, m.Pool, m.Commit, m.Date, m.Rounds)
+	s := fmt.Sprintf("%s, %d cores; %s; Go %s, Redis %s, btcd %s, gbtpool %s at commit %s; %s; load average before %s; medians of %d rounds.",
+		m.CPU, m.Cores, m.Kernel, m.Go, m.Redis, m.Btcd, m.Pool, m.Commit, m.Date, m.Load, m.Rounds)
 	if m.Smoke {
 		s += " A smoke test: its figures mean nothing."
 	}

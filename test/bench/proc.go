@@ -29,17 +29,32 @@ func (c *child) resident() (float64, error) {
 	return 0, fmt.Errorf("process %d has no memory", c.cmd.Process.Pid)
 }
 
-// cpu returns how long a process was on a processor (proc_pid_stat(5): utime and stime are the 14th and 15th fields,
-// and the second is in parentheses and may have blanks).
-func (c *child) cpu() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+// pid is the process's number.
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+// processorTime returns how long processes were on a processor (proc_pid_stat(5): utime and stime are the 14th and 15th
+// fields, and the second is in parentheses and may have blanks).
+func processorTime(pids ...int) (time.Duration, error) {
+	var all time.Duration
+	for _, pid := range pids {
+		one, err := processorTimeOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		all += one
+	}
+	return all, nil
+}
+
+func processorTimeOf(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("processor time can be measured on Linux alone: %w", err)
 	}
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	const utime, stime = 11, 12 // counted from the third field
 	if len(fields) <= stime {
-		return 0, fmt.Errorf("/proc/%d/stat: %q", c.cmd.Process.Pid, stat)
+		return 0, fmt.Errorf("/proc/%d/stat: %q", pid, stat)
 	}
 	var ticks int64
 	for _, field := range fields[utime : stime+1] {
