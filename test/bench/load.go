@@ -43,7 +43,7 @@ type tally struct {
 	times          []time.Duration // sorted
 }
 
-// perSecond returns the rates of answers and of bytes.
+// answersPerSecond and bytesPerSecond are rates.
 func (t *tally) answersPerSecond() float64 { return float64(t.answers) / t.took.Seconds() }
 func (t *tally) bytesPerSecond() float64   { return float64(t.bytes) / t.took.Seconds() }
 

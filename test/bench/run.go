@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -16,22 +17,35 @@ type benchCase struct {
 	name string
 	// takes is about how long a round takes, to tell who waits.
 	takes time.Duration
-	run   func(context.Context, *lab) ([]row, error)
+	// once is set if it is measured once, for as long as the options say beyond that.
+	once bool
+	run  func(context.Context, *lab) ([]row, error)
+}
+
+// lasts is about how long it takes in all.
+func (c *benchCase) lasts(o options) time.Duration {
+	switch {
+	case o.smoke:
+		return 3 * time.Second
+	case c.once:
+		return c.takes + o.soak
+	}
+	return time.Duration(o.count) * c.takes
 }
 
 // cases lists all cases in the table's order.
 func cases() []benchCase {
 	return []benchCase{
-		{"template", 40 * time.Second, templateCase},
-		{"polls", 45 * time.Second, pollsCase},
-		{"new-block", 2 * time.Minute, blockCase},
-		{"node-answer", 25 * time.Second, answerCase},
-		{"share", 30 * time.Second, shareCase},
-		{"full-share", 20 * time.Second, fullShareCase},
-		{"found", 10 * time.Second, foundCase},
-		{"gateways", 20 * time.Second, gatewaysCase},
-		{"memory", 4 * time.Minute, memoryCase},
-		{"soak", 30 * time.Second, soakCase},
+		{name: "template", takes: 40 * time.Second, run: templateCase},
+		{name: "polls", takes: 45 * time.Second, run: pollsCase},
+		{name: "new-block", takes: 2 * time.Minute, run: blockCase},
+		{name: "node-answer", takes: 25 * time.Second, run: answerCase},
+		{name: "share", takes: 30 * time.Second, run: shareCase},
+		{name: "full-share", takes: 20 * time.Second, run: fullShareCase},
+		{name: "found", takes: 10 * time.Second, run: foundCase},
+		{name: "gateways", takes: 20 * time.Second, run: gatewaysCase},
+		{name: "memory", takes: 4 * time.Minute, run: memoryCase},
+		{name: "soak", takes: 10 * time.Second, once: true, run: soakCase},
 	}
 }
 
@@ -47,17 +61,21 @@ func run(ctx context.Context, o options, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	chosen := slices.DeleteFunc(cases(), func(c benchCase) bool { return !o.cases.MatchString(c.name) })
+	var all time.Duration
+	for _, c := range chosen {
+		all += c.lasts(o)
+	}
+	//nolint:errcheck // nobody may be watching
+	fmt.Fprintf(progress, "%d cases take about %s on a machine that does nothing else\n", len(chosen), all.Round(time.Second))
 	var rows []row
 	var failed error
-	for _, c := range cases() {
-		if !o.cases.MatchString(c.name) {
-			continue
-		}
+	for _, c := range chosen {
 		l := &lab{options: o, build: b, dir: filepath.Join(dir, c.name), name: c.name, progress: progress, started: time.Now()}
 		if err := os.Mkdir(l.dir, 0o700); err != nil {
 			return err
 		}
-		l.say("about %s", (time.Duration(o.count) * c.takes).Round(time.Second))
+		l.say("about %s", c.lasts(o).Round(time.Second))
 		got, err := l.measure(ctx, c)
 		for i := range got {
 			got[i].Case = c.name
