@@ -21,8 +21,8 @@ import (
 const (
 	// readSize is how much is read between two looks at the clock.
 	readSize = 64 << 10
-	// smallBody is what a request for a template takes, in bytes, with room to spare.
-	smallBody = 1 << 10
+	// smallBody is what a request for a template or a share takes, in bytes, with room to spare.
+	smallBody = 2 << 10
 	// drainFactor times the body limit is what is read and thrown away of a body that is too
 	// large, because a client that is still sending does not listen.
 	drainFactor = 4

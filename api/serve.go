@@ -225,9 +225,17 @@ func (s *Server) refuse(r *http.Request, out *stream, q *request, e *rpcError) {
 	s.finish(r, c, status, errors.Join(e, err))
 }
 
+// statusClass names a class of HTTP status.
+func statusClass(status int) string {
+	if status/100 == http.StatusOK/100 {
+		return "2xx" // nearly all are so
+	}
+	return strconv.Itoa(status/100) + "xx"
+}
+
 // finish counts and logs an answered call.
 func (s *Server) finish(r *http.Request, c *call, status int, err error) {
-	s.metrics.request(c.method, strconv.Itoa(status/100)+"xx")
+	s.metrics.request(c.method, statusClass(status))
 	s.metrics.latency(c)
 	if !s.cfg.Log.Enabled(r.Context(), slog.LevelDebug) {
 		return
