@@ -79,7 +79,7 @@ func benchmarkOverHTTP(b *testing.B, connections, each int, body string, bare fu
 			return gbt.Verdict{}
 		}),
 		BestChain: fixedChain{}, Chain: &chaincfg.RegressionNetParams, Registry: prometheus.NewRegistry(),
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Limits: DefaultLimits(),
+		Log: slog.New(slog.DiscardHandler), Limits: DefaultLimits(),
 	})
 	if err != nil {
 		b.Fatal(err)

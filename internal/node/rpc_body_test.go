@@ -42,7 +42,7 @@ func readPieces(t *rapid.T, from io.Reader) string {
 		p := make([]byte, sizes[i%len(sizes)])
 		n, err := from.Read(p)
 		text.Write(p[:n])
-		if err == io.EOF { //nolint:errorlint // a Reader says so itself
+		if err == io.EOF {
 			return text.String()
 		}
 		if err != nil || n == 0 {
