@@ -65,7 +65,7 @@ func (q *request) reply(result pieces, e *rpcError) pieces {
 	if e != nil {
 		result = pieces{e.text()}
 	}
-	begin := ""
+	var begin string
 	switch {
 	case e == nil && q.v2:
 		begin = beginV2

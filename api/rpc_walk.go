@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -29,7 +30,7 @@ func walk(raw jsontext.Value, bracket jsontext.Kind) (walker, bool) {
 
 // skip goes on to what is neither space nor a comma or colon, which only tell what is known.
 func (w *walker) skip() {
-	for bytes.IndexByte([]byte(" \t\r\n,:"), w.raw[w.at]) >= 0 {
+	for strings.IndexByte(" \t\r\n,:", w.raw[w.at]) >= 0 {
 		w.at++
 	}
 }
@@ -54,7 +55,7 @@ func (w *walker) value() {
 	case '{', '[':
 		w.nested()
 	default: // a number, or a word, which something always follows here
-		for bytes.IndexByte([]byte(" \t\r\n,]}"), w.raw[w.at]) < 0 {
+		for strings.IndexByte(" \t\r\n,]}", w.raw[w.at]) < 0 {
 			w.at++
 		}
 	}

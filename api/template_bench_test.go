@@ -83,7 +83,12 @@ func fullServer(tb testing.TB) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- feed.Run(ctx) }()
-	tb.Cleanup(func() { cancel(); <-ended })
+	tb.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			tb.Error(err)
+		}
+	})
 	source <- fullNews(tb)
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		w, err := issuer.Issue(gbt.Account{}, gbt.TemplateRequest{Rules: []string{"segwit"}})
@@ -143,7 +148,7 @@ func BenchmarkServeTemplate(b *testing.B) {
 		same := w.Body.Bytes()
 		b.Run(codingName(coding), func(b *testing.B) { benchmarkServe(b, s.Handler(), raw, len(same)) })
 		b.Run(codingName(coding)+"/bare", func(b *testing.B) {
-			benchmarkServe(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			benchmarkServe(b, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", strconv.Itoa(len(same)))
 				_, _ = w.Write(same)
 			}), raw, len(same))
@@ -263,7 +268,7 @@ func BenchmarkTemplateForOne(b *testing.B) {
 // TestTemplateForOne bounds what one miner's template allocates, of all sizes of templates: nothing of it grows with
 // them.
 func TestTemplateForOne(t *testing.T) {
-	const most, mostBytes = 80, 12 << 10
+	const most, mostBytes = 80, 16 << 10
 	s := fullServer(t)
 	for _, coding := range templateCodings() {
 		serve := templateServer(t, s, coding)
