@@ -53,6 +53,7 @@ func BenchmarkLongPollsIdle(b *testing.B) {
 func BenchmarkLongPollsMemory(b *testing.B) { benchmarkPolls(b, "ours eight 30s", 10000) }
 
 func benchmarkPolls(b *testing.B, server string, n int) {
+	b.Helper()
 	p := startPolls(b, server)
 	p.connect(1)
 	p.settle()

@@ -16,6 +16,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -167,12 +168,18 @@ func newOurPolls(template string, l net.Listener, keepAlive time.Duration) (*our
 
 // vary brings n more templates, of which no two have a transaction in common.
 func (p *ourPolls) vary(n int) error {
-	txs := p.answer["transactions"].([]any)
+	txs, ok := p.answer["transactions"].([]any)
+	if !ok {
+		return errors.New("the node's answer has no transactions")
+	}
 	hashes := make([]chainhash.Hash, len(txs))
 	for range n {
 		for i := range txs {
-			tx := txs[i].(map[string]any)
-			raw, err := hex.DecodeString(tx["data"].(string))
+			tx, ok := txs[i].(map[string]any)
+			if !ok {
+				return fmt.Errorf("transaction %d is no object", i)
+			}
+			raw, err := hex.DecodeString(fmt.Sprint(tx["data"]))
 			if err != nil {
 				return err
 			}
@@ -282,7 +289,7 @@ func (b *barePolls) serve(l net.Listener) error {
 		}
 		b.waiters.Add(-1)
 		w.Header()["Content-Type"] = []string{"application/json"}
-		w.Header()["Content-Length"] = []string{fmt.Sprint(len(b.answer))}
+		w.Header()["Content-Length"] = []string{strconv.Itoa(len(b.answer))}
 		_, _ = w.Write(b.answer)
 	})}
 	return srv.Serve(l)

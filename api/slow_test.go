@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -29,12 +31,20 @@ func bulky(t *testing.T) func(template map[string]any) {
 	}
 	id := tx.TxHash().String()
 	return func(template map[string]any) {
-		txs := append(template["transactions"].([]any), map[string]any{
+		txs, ok := template["transactions"].([]any)
+		if !ok {
+			t.Fatal("the template has no transactions")
+		}
+		txs = append(slices.Clone(txs), map[string]any{
 			"data": hex.EncodeToString(raw.Bytes()), "txid": id, "hash": id, "depends": []any{}, "fee": 0, "sigops": 0, "weight": 4 * raw.Len(),
 		})
 		var hashes []chainhash.Hash
 		for _, tx := range txs {
-			hash, err := chainhash.NewHashFromStr(tx.(map[string]any)["hash"].(string))
+			fields, ok := tx.(map[string]any)
+			if !ok {
+				t.Fatalf("%v is no transaction", tx)
+			}
+			hash, err := chainhash.NewHashFromStr(fmt.Sprint(fields["hash"]))
 			if err != nil {
 				t.Fatal(err)
 			}
