@@ -225,6 +225,6 @@ func (s *stream) write(b []byte) error {
 	if err := supported(s.control.SetWriteDeadline(time.Now().Add(s.timeout))); err != nil {
 		return err
 	}
-	_, err := s.w.Write(b) //nolint:gosec // it is no page: its type is application/json
+	_, err := s.w.Write(b)
 	return err
 }

@@ -168,7 +168,7 @@ func (o *writer) send(texts ...[]byte) error {
 		return err
 	}
 	for _, text := range texts {
-		if _, err := o.w.Write(text); err != nil { //nolint:gosec // text/event-stream is no HTML
+		if _, err := o.w.Write(text); err != nil {
 			return err
 		}
 	}

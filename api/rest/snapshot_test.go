@@ -69,10 +69,10 @@ func TestReadLongAgo(t *testing.T) {
 		const slow = 2 * tolerable
 		var clock, reads atomic.Int64
 		now := func() time.Time { return noon.Add(time.Duration(clock.Load())) }
-		load := func(context.Context) (int64, error) {
+		load := func(ctx context.Context) (int64, error) {
 			n := reads.Add(1)
 			time.Sleep(time.Second)
-			return n, nil
+			return n, ctx.Err()
 		}
 		s, c := newSnapshot(now, load), newCache[int64](3, fresh, tolerable, now)
 		for what, step := range map[string]struct {
