@@ -129,7 +129,9 @@ func (l *Ledger) audit(ctx context.Context, o *opened, partition int, snap *snap
 		}
 		return out
 	}
+	counted := newTallied()
 	err = errors.Join(
+		counted.add(snap.figures),
 		said("the sum", snap.sums, r.sums),
 		said("the round's weight", snap.round, r.round),
 		said("the partition's", total(snap.state, "total"), map[string]*big.Int{"total": r.total}),
@@ -137,9 +139,13 @@ func (l *Ledger) audit(ctx context.Context, o *opened, partition int, snap *snap
 		said("the partition's", total(snap.state, "shares"), map[string]*big.Int{"shares": big.NewInt(r.shares)}),
 		said("the partition's", total(snap.state, "rtotal"), map[string]*big.Int{"rtotal": r.roundTotal}),
 		said("the partition's", total(snap.state, "rshares"), map[string]*big.Int{"rshares": big.NewInt(r.inRound)}),
-		said("the figure", total(snap.figures, "n"), map[string]*big.Int{"n": big.NewInt(r.shares)}),
-		said("the figure", total(snap.figures, "w"), map[string]*big.Int{"w": r.total}),
 	)
+	if n := counted.accepted; n != r.shares {
+		a.Faults = append(a.Faults, fmt.Sprintf("the figures count %d shares, there are %d", n, r.shares))
+	}
+	if w := counted.weight; w.Cmp(r.total) != 0 {
+		a.Faults = append(a.Faults, fmt.Sprintf("the figures weigh %s, the shares %s", w, r.total))
+	}
 	return a, err
 }
 

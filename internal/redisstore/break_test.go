@@ -252,7 +252,7 @@ func TestAuditFindsWhatIsWrong(t *testing.T) {
 			return b.redis.HIncrBy(ctx, k.state(), "shares", 1).Err()
 		},
 		"figure": func(ctx context.Context, b *bench, k part) error {
-			return b.redis.HIncrBy(ctx, k.figures(), "n", 1).Err()
+			return b.redis.HIncrBy(ctx, k.figures(), "w", 1).Err()
 		},
 		"share": func(ctx context.Context, b *bench, k part) error { return b.redis.XTrimMaxLen(ctx, k.log(), 2).Err() },
 	} {

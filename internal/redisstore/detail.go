@@ -313,3 +313,23 @@ func (f *fields) number(name string) int64 {
 	}
 	return n
 }
+
+// four reads a field of four numbers with spaces between them.
+func (f *fields) four(name string) (a, b, c, d int64) {
+	texts := strings.Split(f.text(name), " ")
+	if len(texts) != 4 {
+		if f.err == nil {
+			f.err = fmt.Errorf("%s is not four numbers", name)
+		}
+		return 0, 0, 0, 0
+	}
+	var out [4]int64
+	for i, text := range texts {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil && f.err == nil {
+			f.err = fmt.Errorf("%s: %w", name, err)
+		}
+		out[i] = n
+	}
+	return out[0], out[1], out[2], out[3]
+}

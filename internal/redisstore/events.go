@@ -75,7 +75,7 @@ func (e *Events) Publish(ctx context.Context, events ...shares.Event) error {
 			}
 			args = append(args, key, one.Kind, one.Account, one.Data, one.Time.UnixMilli())
 		}
-		calls = append(calls, invocation{e.scripts.publish, names, args})
+		calls = append(calls, invocation{script: e.scripts.publish, keys: names, args: args})
 	}
 	for _, result := range run(ctx, e.redis, calls) {
 		if err := result.Err(); err != nil {

@@ -52,21 +52,27 @@ func (t *tallied) add(values map[string]string) error {
 			t.slots[[2]int64{l - 1, s}] += float64(f.number(name))
 		}
 	}
-	if _, used := values["n"]; !used {
+	_, older := values["n"]
+	_, used := values["now"]
+	if !older && !used {
 		return f.err
 	}
-	t.accepted += f.number("n")
-	t.weight.Add(t.weight, big.NewInt(f.number("w")))
+	if older {
+		t.accepted += f.number("n")
+		t.seen(f.number("first"), f.number("last"))
+	}
+	if used {
+		t.addNow(f)
+	}
+	if _, some := values["w"]; some {
+		t.weight.Add(t.weight, big.NewInt(f.number("w")))
+	}
 	if _, carried := values["w+"]; carried {
 		t.weight.Add(t.weight, new(big.Int).Lsh(big.NewInt(f.number("w+")), 62))
 	}
 	if _, found := values["blocks"]; found {
 		t.blocks += f.number("blocks")
 	}
-	if first := f.number("first"); t.first == 0 || first < t.first {
-		t.first = first
-	}
-	t.last = max(t.last, f.number("last"))
 	var best gbt.Target
 	if err := best.UnmarshalText([]byte(f.text("best"))); err != nil && f.err == nil {
 		f.err = fmt.Errorf("best: %w", err)
@@ -75,6 +81,36 @@ func (t *tallied) add(values map[string]string) error {
 		t.best = best
 	}
 	return f.err
+}
+
+// addNow adds what changes with every share: two lists of numbers that stats.lua tells of.
+func (t *tallied) addNow(f *fields) {
+	first, last, n, weight := f.four("now")
+	t.accepted += n
+	t.weight.Add(t.weight, big.NewInt(weight))
+	t.seen(first, last)
+	var running [4]int64
+	running[0], running[1], running[2], running[3] = f.four("slots")
+	for level, length := range slots() {
+		t.slots[[2]int64{int64(level), floorDiv(last, length.Milliseconds())}] += float64(running[level])
+	}
+}
+
+// seen notes when the first and the last share came.
+func (t *tallied) seen(first, last int64) {
+	if t.first == 0 || first < t.first {
+		t.first = first
+	}
+	t.last = max(t.last, last)
+}
+
+// floorDiv divides and rounds down, below 0 too.
+func floorDiv(n, by int64) int64 {
+	q := n / by
+	if n%by < 0 {
+		q--
+	}
+	return q
 }
 
 // stats makes what the figures say at a time.

@@ -92,7 +92,7 @@ func (j *Journal) posting(o *opened, token int64, r *payouts.Record) (invocation
 	}
 	names := []string{j.keys.pool("genesis"), j.moneyKey("head"), j.moneyKey("records"), j.moneyKey("keys"), j.moneyKey("balances")}
 	names, args = withSets(names, args, r.Sets, j.table)
-	return invocation{j.scripts.money, names, args}, nil
+	return invocation{script: j.scripts.money, keys: names, args: args}, nil
 }
 
 // withSets adds to a call what the script put reads.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +13,6 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
-	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -41,14 +41,11 @@ type Ledger struct {
 	// open is set once.
 	open  atomic.Pointer[opened]
 	ready chan struct{}
-	// stopped is closed when nothing is committed any more.
-	stopped chan struct{}
 	// waitAOF has each group wait until Redis has synced it to its disk.
 	waitAOF atomic.Bool
-	// queues takes shares to the partition's committer; it has MaxPartitions of them.
-	queues []chan *pending
-	// turns holds one for each group that is on its way.
-	turns chan struct{}
+	queue   *queue
+	// idle are places for shares on their way, to be used again.
+	idle sync.Pool
 	// needs is what Trim has found out about blocks that were not released.
 	needs atomic.Pointer[map[chainhash.Hash][]shares.Position]
 }
@@ -64,11 +61,8 @@ func NewLedger(cfg LedgerConfig) (*Ledger, error) {
 	if cfg.Client == nil || cfg.Now == nil || cfg.Log == nil || cfg.Gateway == "" || cfg.Chain == "" {
 		return nil, errors.New("ledger: Client, Chain, Gateway, Now and Log are required")
 	}
-	l := &Ledger{Client: cfg.Client, cfg: cfg, queues: make([]chan *pending, MaxPartitions), turns: make(chan struct{}, maxTurns), ready: make(chan struct{}), stopped: make(chan struct{})}
+	l := &Ledger{Client: cfg.Client, cfg: cfg, queue: newQueue(), ready: make(chan struct{})}
 	l.needs.Store(new(map[chainhash.Hash][]shares.Position))
-	for p := range l.queues {
-		l.queues[p] = make(chan *pending, maxGroup)
-	}
 	return l, nil
 }
 
@@ -137,21 +131,17 @@ func (l *Ledger) SetWaitAOF(wait bool) { l.waitAOF.Store(wait) }
 
 // Run commits shares until ctx ends, once. What is waiting then, or comes later, fails with shares.ErrAway.
 func (l *Ledger) Run(ctx context.Context) error {
-	defer func() {
-		close(l.stopped)
-		for _, queue := range l.queues {
-			turnAway(queue, errStopping)
-		}
-	}()
+	defer l.queue.close(errStopping)
 	select {
 	case <-l.ready:
 	case <-ctx.Done():
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for _, queue := range l.queues[:l.open.Load().Partitions] {
+	o := l.open.Load()
+	for range o.Partitions {
 		g.Go(func() error {
-			l.commit(ctx, queue)
+			l.commit(ctx, newTrip(l, o))
 			return nil
 		})
 	}
@@ -160,7 +150,12 @@ func (l *Ledger) Run(ctx context.Context) error {
 
 // Record implements shares.Ledger.
 func (l *Ledger) Record(ctx context.Context, share *shares.Share) (shares.Receipt, error) {
-	r := l.RecordAll(ctx, []*shares.Share{share})[0]
+	w, err := l.prepare(share)
+	if err != nil {
+		return shares.Receipt{}, err
+	}
+	l.queue.put(w)
+	r := l.await(ctx, w)
 	return r.Receipt, r.Err
 }
 
@@ -169,22 +164,19 @@ func (l *Ledger) RecordAll(ctx context.Context, list []*shares.Share) []shares.R
 	out := make([]shares.Recorded, len(list))
 	sent := make([]*pending, len(list))
 	for i, share := range list {
-		sent[i], out[i].Err = l.send(ctx, share)
+		sent[i], out[i].Err = l.prepare(share)
 	}
+	l.queue.put(sent...)
 	for i, w := range sent {
-		if w == nil {
-			continue
-		}
-		out[i] = l.await(ctx, w)
-		if err := out[i].Err; w.share.Found != nil && (err == nil || errors.Is(err, shares.ErrDuplicate)) {
-			l.cutRest(ctx, w.share)
+		if w != nil {
+			out[i] = l.await(ctx, w)
 		}
 	}
 	return out
 }
 
-// send queues a share for its partition's committer.
-func (l *Ledger) send(ctx context.Context, share *shares.Share) (*pending, error) {
+// prepare makes a share ready to be queued.
+func (l *Ledger) prepare(share *shares.Share) (*pending, error) {
 	o, err := l.opened()
 	if err != nil {
 		return nil, err
@@ -192,32 +184,28 @@ func (l *Ledger) send(ctx context.Context, share *shares.Share) (*pending, error
 	if err := check(share, o.Unit); err != nil {
 		return nil, err
 	}
-	p, keys := o.of(share.Account)
-	w := &pending{call: l.recording(o, keys, share), share: share, partition: p, done: make(chan struct{})}
-	select {
-	case l.queues[p] <- w:
-		return w, nil
-	case <-l.stopped:
-		return nil, errStopping
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: waiting for its turn: %w", shares.ErrAway, ctx.Err())
+	w, ok := l.idle.Get().(*pending)
+	if !ok {
+		w = &pending{done: make(chan shares.Recorded, 1)}
 	}
+	w.share, w.partition = share, partitionOf(share.Account, o.Partitions)
+	return w, nil
 }
 
 // await waits for what becomes of a share.
 func (l *Ledger) await(ctx context.Context, w *pending) shares.Recorded {
 	select {
-	case <-w.done:
-	case <-l.stopped:
-		select {
-		case <-w.done:
-		default: // it was queued too late for anybody to take it
-			return shares.Recorded{Err: errStopping}
+	case r := <-w.done:
+		share := w.share
+		w.share = nil
+		l.idle.Put(w)
+		if share.Found != nil && (r.Err == nil || errors.Is(r.Err, shares.ErrDuplicate)) {
+			l.cutRest(ctx, share)
 		}
-	case <-ctx.Done():
+		return r
+	case <-ctx.Done(): // it is still on its way, so what it has is not to be used again
 		return shares.Recorded{Err: fmt.Errorf("%w: waiting for redis: %w", shares.ErrAway, ctx.Err())}
 	}
-	return shares.Recorded{Receipt: w.receipt, Err: w.err}
 }
 
 // cutRest ends the round of a found block in the other partitions.
@@ -243,27 +231,4 @@ func check(share *shares.Share, unit shares.Unit) error {
 	default:
 		return nil
 	}
-}
-
-// recording is the call that records a share.
-func (l *Ledger) recording(o *opened, k part, share *shares.Share) invocation {
-	best := gbt.TargetFromHash(share.Hash)
-	call := invocation{
-		script: l.scripts.record,
-		keys: []string{
-			k.state(), k.log(), k.seen(share.Height), k.sums(), k.round(), k.figures(),
-			k.account(share.Account), k.worker(share.Account, share.Worker), k.workers(share.Account),
-		},
-		args: []any{
-			o.Ledger, share.Hash[:], share.Account, share.Worker, int64(share.Weight), int(share.Unit),
-			share.Target.Bits(), share.Height, share.PreviousBlock[:], share.Time.UnixMilli(), best.String(), l.Client.cfg.Workers,
-			"", // the mark, which whoever commits it knows
-		},
-	}
-	if f := share.Found; f != nil {
-		hash := share.Hash.String()
-		call.keys = append(call.keys, k.block(hash), k.frozen(hash), k.blocks())
-		call.args = append(call.args, hash, f.Bits, f.Value, f.Paid, int64(f.Window))
-	}
-	return call
 }

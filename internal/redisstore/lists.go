@@ -44,7 +44,7 @@ func (l *Lists) Commit(ctx context.Context, previous chainhash.Hash, text []byte
 		return nil, err
 	}
 	names := []string{l.keys.pool("genesis"), l.list(previous)}
-	results, err := l.durably(ctx, []invocation{{l.scripts.list, names, []any{o.Ledger, text, l.keep.Milliseconds()}}})
+	results, err := l.durably(ctx, []invocation{{script: l.scripts.list, keys: names, args: []any{o.Ledger, text, l.keep.Milliseconds()}}})
 	v, callErr := results[0].Result()
 	if callErr != nil {
 		return nil, fmt.Errorf("list: %w", translate(callErr))

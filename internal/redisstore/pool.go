@@ -28,7 +28,7 @@ func (l *Ledger) asking(script *redis.Script, names []string, args []any) (invoc
 	if err != nil {
 		return invocation{}, err
 	}
-	return invocation{script, append([]string{l.keys.pool("genesis")}, names...), append([]any{o.Ledger}, args...)}, nil
+	return invocation{script: script, keys: append([]string{l.keys.pool("genesis")}, names...), args: append([]any{o.Ledger}, args...)}, nil
 }
 
 // ask runs a script on keys of the pool.

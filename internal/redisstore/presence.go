@@ -70,7 +70,7 @@ func (p *Presence) Seen(ctx context.Context, list []shares.Presence) error {
 			}
 			args = append(args, one.Account, one.Worker, shares.AgentText(one.Agent), one.Time.UnixMilli())
 		}
-		calls = append(calls, invocation{p.scripts.seen, names, args})
+		calls = append(calls, invocation{script: p.scripts.seen, keys: names, args: args})
 	}
 	if len(calls) == 0 {
 		return nil

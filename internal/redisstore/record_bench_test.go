@@ -4,9 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,59 +24,97 @@ import (
 	"github.com/gbtpool/gbtpool/shares"
 )
 
-const (
-	// benchMiners is how many goroutines record at a time, each its next share when the last one is in.
-	benchMiners = 1024
-	// benchRound is how many shares go one way before as many go the other.
-	benchRound = 1 << 14
-)
+// benchRound is how many shares go one way before as many go the other.
+const benchRound = 1 << 14
 
-// BenchmarkRecord records shares through the ledger, and in turn with the same calls of the script in bare
-// pipelines: as many at a time as there are partitions, each of as many shares as the ledger's groups had
-// on average. The ratio is that of their rates: 1 is a ledger that costs nothing.
+// BenchmarkRecord records shares through the ledger, by as many goroutines at a time as there are miners, each its next
+// share when the last one is in, and in turn the same shares with the same script in bare pipelines: as many at a time
+// as the ledger has trips, each of as many shares as those had on average. The ratio is that of their rates: 1 is a
+// ledger that costs nothing.
 func BenchmarkRecord(b *testing.B) {
 	for _, fsync := range []string{"always", "everysec"} {
-		b.Run("appendfsync="+fsync, func(b *testing.B) {
-			l := benchLedger(b, "appendfsync "+fsync)
-			pipelines := new(groupCount)
-			l.redis.AddHook(pipelines)
-			ctx, stop := context.WithCancel(context.Background())
-			done := make(chan error, 1)
-			go func() { done <- l.Run(ctx) }()
-			b.Cleanup(func() {
-				stop()
-				if err := <-done; err != nil {
-					b.Error(err)
-				}
-			})
-			r := &recordBench{b: b, ledger: l, opened: l.open.Load()}
-			r.through(r.shares()) // so that all connections are there and the script is known
-			var ours, bare time.Duration
-			rounds, size := 0, 0
-			for b.Loop() {
-				pipelines.reset()
-				ours += r.through(r.shares())
-				size = pipelines.mean()
-				bare += r.bare(r.groups(r.shares(), size))
-				rounds++
+		l := benchLedger(b, "appendfsync "+fsync)
+		pipelines := new(tripCount)
+		l.redis.AddHook(pipelines)
+		ctx, stop := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		b.Cleanup(func() {
+			stop()
+			if err := <-done; err != nil {
+				b.Error(err)
 			}
-			all := float64(rounds * benchRound)
-			b.ReportMetric(0, "ns/op") // an op is a round of both
-			b.ReportMetric(float64(ours.Nanoseconds())/all, "ns/share")
-			b.ReportMetric(all/ours.Seconds(), "shares/s")
-			b.ReportMetric(all/bare.Seconds(), "bare-shares/s")
-			b.ReportMetric(float64(size), "shares/group")
-			b.ReportMetric(bare.Seconds()/ours.Seconds(), "ratio")
 		})
+		r := &recordBench{b: b, ledger: l, opened: l.open.Load(), pipelines: pipelines}
+		r.through(r.shares(), 1024) // so that all connections are there and the script is known
+		for _, miners := range []int{64, 256, 1024} {
+			b.Run(fmt.Sprintf("appendfsync=%s/miners=%d", fsync, miners), func(b *testing.B) {
+				r.b = b
+				r.measure(miners)
+			})
+		}
 	}
 }
 
 // recordBench makes shares and records them.
 type recordBench struct {
-	b      *testing.B
-	ledger *Ledger
-	opened *opened
-	number uint64
+	b         *testing.B
+	ledger    *Ledger
+	opened    *opened
+	number    uint64
+	pipelines *tripCount
+}
+
+// measure records for many miners.
+func (r *recordBench) measure(miners int) {
+	r.b.Helper()
+	var ours, bare time.Duration
+	var spent, allocated float64
+	rounds, size := 0, 0
+	for r.b.Loop() {
+		list := r.shares()
+		r.pipelines.trips.Store(0)
+		cpu, before := r.cpu(), mallocs()
+		ours += r.through(list, miners)
+		spent += r.cpu() - cpu
+		allocated += float64(mallocs() - before)
+		size = max(1, benchRound/int(r.pipelines.trips.Load()))
+		bare += r.bare(r.shares(), size)
+		rounds++
+	}
+	all := float64(rounds * benchRound)
+	r.b.ReportMetric(0, "ns/op") // an op is a round of both
+	r.b.ReportMetric(spent*1e6/all, "redis-µs/share")
+	r.b.ReportMetric(allocated/all, "allocs/share")
+	r.b.ReportMetric(all/ours.Seconds(), "shares/s")
+	r.b.ReportMetric(all/bare.Seconds(), "bare-shares/s")
+	r.b.ReportMetric(float64(size), "shares/trip")
+	r.b.ReportMetric(bare.Seconds()/ours.Seconds(), "ratio")
+}
+
+// mallocs returns how many things were allocated so far.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+// cpu returns for how many seconds Redis's main thread has worked.
+func (r *recordBench) cpu() float64 {
+	r.b.Helper()
+	info, err := r.ledger.redis.Info(r.b.Context(), "cpu").Result()
+	var sum float64
+	for line := range strings.Lines(info) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name == "used_cpu_user_main_thread" || name == "used_cpu_sys_main_thread" {
+			seconds, parseErr := strconv.ParseFloat(value, 64)
+			sum, err = sum+seconds, errors.Join(err, parseErr)
+		}
+	}
+	if err != nil || sum == 0 {
+		r.b.Fatalf("what redis has used: %g s, %v", sum, err)
+	}
+	return sum
 }
 
 // shares makes those of a round, of a thousand accounts with two workers each.
@@ -95,10 +137,10 @@ func (r *recordBench) shares() []shares.Share {
 }
 
 // through records shares through the ledger.
-func (r *recordBench) through(list []shares.Share) time.Duration {
+func (r *recordBench) through(list []shares.Share, miners int) time.Duration {
 	r.b.Helper()
 	var next atomic.Int64
-	return r.timed(benchMiners, func(int) error {
+	return r.timed(miners, func(int) error {
 		for {
 			n := int(next.Add(1)) - 1
 			if n >= len(list) {
@@ -111,69 +153,36 @@ func (r *recordBench) through(list []shares.Share) time.Duration {
 	})
 }
 
-// group is calls of one partition.
-type group struct {
-	partition int
-	calls     []invocation
-}
-
-// groups makes the calls that record shares, in groups of a size.
-func (r *recordBench) groups(list []shares.Share, size int) []group {
-	open := make([]group, r.opened.Partitions)
-	var out []group
-	for i := range list {
-		p, k := r.opened.of(list[i].Account)
-		open[p] = group{p, append(open[p].calls, r.ledger.recording(r.opened, k, &list[i]))}
-		if len(open[p].calls) == size {
-			out = append(out, open[p])
-			open[p].calls = nil
-		}
-	}
-	return append(out, slices.DeleteFunc(open, func(g group) bool { return len(g.calls) == 0 })...)
-}
-
-// bare makes calls, each group in a pipeline, as many at a time as there are partitions.
-func (r *recordBench) bare(groups []group) time.Duration {
+// bare records shares, so many in a pipeline.
+func (r *recordBench) bare(list []shares.Share, size int) time.Duration {
 	r.b.Helper()
+	pipelines := slices.Collect(slices.Chunk(list, size))
 	var next atomic.Int64
-	marks := make([]atomic.Value, r.opened.Partitions)
-	return r.timed(len(marks), func(int) error {
+	return r.timed(maxTrips, func(int) error {
+		t := newTrip(r.ledger, r.opened)
 		for {
 			n := int(next.Add(1)) - 1
-			if n >= len(groups) {
+			if n >= len(pipelines) {
 				return nil
 			}
-			mark := &marks[groups[n].partition]
-			place, err := r.pipeline(groups[n].calls, mark.Load())
-			if err != nil {
-				return err
+			by := make([][]*pending, r.opened.Partitions)
+			for i := range pipelines[n] {
+				p, _ := r.opened.of(pipelines[n][i].Account)
+				by[p] = append(by[p], &pending{share: &pipelines[n][i], partition: p})
 			}
-			mark.Store(place)
+			for p, load := range by {
+				if len(load) > 0 {
+					t.load(p, load)
+				}
+			}
+			for _, result := range run(r.b.Context(), r.ledger.redis, t.encode(t.batches())) {
+				if err := result.Err(); err != nil {
+					return err
+				}
+			}
+			t.unload()
 		}
 	})
-}
-
-// pipeline makes calls that name the place of a share that has to be there, nil for none, and returns the
-// place of the last.
-func (r *recordBench) pipeline(calls []invocation, mark any) (any, error) {
-	var last *redis.Cmd
-	_, err := r.ledger.redis.Pipelined(r.b.Context(), func(p redis.Pipeliner) error {
-		for _, c := range calls {
-			if mark != nil {
-				c.args[markAt] = mark
-			}
-			last = p.EvalSha(r.b.Context(), c.script.Hash(), c.keys, c.args...)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	reply, err := last.Slice()
-	if err != nil {
-		return nil, err
-	}
-	return reply[1], nil
 }
 
 // timed runs a function many times at once and returns how long that takes.
@@ -196,33 +205,21 @@ func (r *recordBench) timed(many int, run func(number int) error) time.Duration 
 	return took
 }
 
-// groupCount counts pipelines and what is in them.
-type groupCount struct{ pipelines, calls atomic.Int64 }
-
-func (g *groupCount) reset() {
-	g.pipelines.Store(0)
-	g.calls.Store(0)
-}
-
-// mean returns how many calls a pipeline had on average, rounded.
-func (g *groupCount) mean() int {
-	calls, pipelines := g.calls.Load(), g.pipelines.Load()
-	return int((calls + pipelines/2) / pipelines)
-}
+// tripCount counts pipelines.
+type tripCount struct{ trips atomic.Int64 }
 
 // DialHook implements redis.Hook.
-func (g *groupCount) DialHook(next redis.DialHook) redis.DialHook {
+func (c *tripCount) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
 // ProcessHook implements redis.Hook.
-func (g *groupCount) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (c *tripCount) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
 // ProcessPipelineHook implements redis.Hook.
-func (g *groupCount) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (c *tripCount) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		g.pipelines.Add(1)
-		g.calls.Add(int64(len(cmds)))
+		c.trips.Add(1)
 		return next(ctx, cmds)
 	}
 }

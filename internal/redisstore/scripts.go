@@ -30,10 +30,10 @@ func readScripts(read func(string) ([]byte, error)) (*scripts, error) {
 		script **redis.Script
 		parts  string
 	}{
-		{&s.record, "stats cut_round record"},
+		{&s.record, "counted stats cut_round record"},
 		{&s.account, "account"},
 		{&s.cut, "cut_round cut"},
-		{&s.refuse, "refuse"},
+		{&s.refuse, "counted refuse"},
 		{&s.compact, "compact"},
 		{&s.retire, "retire"},
 		{&s.trim, "trim"},
@@ -83,7 +83,25 @@ type invocation struct {
 	script *redis.Script
 	keys   []string
 	args   []any
+	// whole is nil, or the whole EVALSHA that keys and args are parts of, with room for its first two words: a pipeline
+	// takes it without a copy of each word.
+	whole []any
 }
+
+// send puts it into a pipeline.
+func (c *invocation) send(ctx context.Context, p redis.Pipeliner) *redis.Cmd {
+	if c.whole == nil {
+		return p.EvalSha(ctx, c.script.Hash(), c.keys, c.args...)
+	}
+	c.whole[0], c.whole[1] = "evalsha", c.script.Hash()
+	cmd := redis.NewCmd(ctx, c.whole...)
+	cmd.SetFirstKeyPos(firstKey)
+	_ = p.Process(ctx, cmd) // a pipeline only notes it
+	return cmd
+}
+
+// firstKey is where a script's first key stands in the command.
+const firstKey = 3
 
 // pipeliner is what runs commands in one go: a client, or one server of a cluster.
 type pipeliner interface {
@@ -96,14 +114,14 @@ func run(ctx context.Context, client pipeliner, calls []invocation) []*redis.Cmd
 	out := make([]*redis.Cmd, len(calls))
 	// What fails is in the single results.
 	_, _ = client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, c := range calls {
-			out[i] = p.EvalSha(ctx, c.script.Hash(), c.keys, c.args...)
+		for i := range calls {
+			out[i] = calls[i].send(ctx, p)
 		}
 		return nil
 	})
 	var unknown []int
 	for i, cmd := range out {
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		if cmd.Err() != nil && redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 			unknown = append(unknown, i)
 		}
 	}
@@ -121,7 +139,7 @@ func run(ctx context.Context, client pipeliner, calls []invocation) []*redis.Cmd
 
 // call runs one script.
 func (c *Client) call(ctx context.Context, script *redis.Script, names []string, args ...any) (any, error) {
-	v, err := run(ctx, c.redis, []invocation{{script, names, args}})[0].Result()
+	v, err := run(ctx, c.redis, []invocation{{script: script, keys: names, args: args}})[0].Result()
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -63,7 +63,7 @@ func (t *Trees) Put(ctx context.Context, root payouts.Digest, leaves []payouts.L
 	}
 	put := func(field, value string) error {
 		names, args := withSets([]string{t.keys.pool("genesis")}, []any{o.Ledger}, []payouts.Set{{Table: root.String(), Field: field, Value: value}}, t.tree)
-		results, err := t.durably(ctx, []invocation{{t.scripts.note, names, args}})
+		results, err := t.durably(ctx, []invocation{{script: t.scripts.note, keys: names, args: args}})
 		if own := results[0].Err(); own != nil {
 			err = translate(own)
 		}

@@ -30,10 +30,12 @@ type verb struct {
 	leaves func(before, after map[string]any) bool
 }
 
+func recordScript(s *scripts) **redis.Script { return &s.record }
+
 // recording makes a verb of a share.
 func recording(name string, s func(*bench) *shares.Share) verb {
 	return verb{
-		name: name, partitions: 1, script: func(s *scripts) **redis.Script { return &s.record },
+		name: name, partitions: 1, script: recordScript,
 		prepare: func(_ *testing.T, b *bench) func(context.Context) error {
 			share := s(b)
 			return func(ctx context.Context) error {
@@ -63,6 +65,7 @@ func sharesVerbs() []verb {
 	return []verb{
 		recording("record", (*bench).share),
 		recording("record a block", (*bench).block),
+		recordingTogether(),
 		promoting("record, promote", false),
 		promoting("record, promote a lost block", true),
 		{
@@ -276,7 +279,7 @@ func fieldOf(dump map[string]any, name, field string) string {
 // promoting makes the verb of a share that comes again as a block; cut says that its round has ended for it before.
 func promoting(name string, cut bool) verb {
 	return verb{
-		name: name, partitions: 1, script: func(s *scripts) **redis.Script { return &s.record },
+		name: name, partitions: 1, script: recordScript,
 		prepare: func(t *testing.T, b *bench) func(context.Context) error {
 			t.Helper()
 			s := b.share()

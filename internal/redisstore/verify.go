@@ -18,7 +18,7 @@ func (l *Ledger) Refuse(ctx context.Context, batch int64, refusals []shares.Refu
 		p, k := o.of(r.Account)
 		c, ok := calls[p]
 		if !ok {
-			c = &invocation{l.scripts.refuse, []string{k.state(), k.figures()}, []any{o.Ledger, l.cfg.Gateway, batch}}
+			c = &invocation{script: l.scripts.refuse, keys: []string{k.state(), k.figures()}, args: []any{o.Ledger, l.cfg.Gateway, batch}}
 			calls[p] = c
 		}
 		c.keys = append(c.keys, k.account(r.Account), k.worker(r.Account, r.Worker))

@@ -6,14 +6,19 @@ local write = redis.call
 -- How to take back what was written, in the order of writing. Redis does not roll a script back.
 local undo = {}
 
--- keep returns what fields of a hash hold, and has it put back if the script fails.
-local function keep(key, fields)
-  local old = redis.call('HMGET', key, unpack(fields))
+-- restore has what fields of a hash hold put back if the script fails.
+local function restore(key, fields, old)
   undo[#undo + 1] = function()
     for i, field in ipairs(fields) do
       if old[i] then redis.call('HSET', key, field, old[i]) else redis.call('HDEL', key, field) end
     end
   end
+end
+
+-- keep returns what fields of a hash hold, and has it put back if the script fails.
+local function keep(key, fields)
+  local old = redis.call('HMGET', key, unpack(fields))
+  restore(key, fields, old)
   return old
 end
 

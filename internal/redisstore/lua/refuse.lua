@@ -15,7 +15,7 @@ return atomically(function()
     local reason, n = ARGV[4 + 2 * i], ARGV[5 + 2 * i]
     count(KEYS[2], reason, n)
     for _, key in ipairs({KEYS[3 + 2 * i], KEYS[4 + 2 * i]}) do
-      if redis.call('HEXISTS', key, 'n') == 1 then count(key, reason, n) end
+      if counted(key) then count(key, reason, n) end
     end
   end
   write('HSET', state, field, ARGV[3])

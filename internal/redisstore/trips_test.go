@@ -50,14 +50,14 @@ func (l *line) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 	}
 }
 
-// TestTurns has shares of many partitions come at once: only a few groups are on their way at a time, and all arrive.
-func TestTurns(t *testing.T) {
+// TestTrips has shares of many partitions come: only a few trips are on their way at a time, and all arrive.
+func TestTrips(t *testing.T) {
 	e, err := StartEmbedded()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	b := newBench(t, e.URL(), "turns", 16)
+	b := newBench(t, e.URL(), "trips", 16)
 	l := &line{let: make(chan struct{})}
 	b.redis.AddHook(l)
 	const many = 300
@@ -70,55 +70,96 @@ func TestTurns(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-	for l.now.Load() < maxTurns {
-		time.Sleep(time.Millisecond)
+		for i < maxTrips && l.now.Load() <= int64(i) {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	close(l.let)
 	all.Wait()
-	if most := l.most.Load(); most != maxTurns {
-		t.Errorf("%d groups at a time, want %d", most, maxTurns)
+	if most := l.most.Load(); most != maxTrips {
+		t.Errorf("%d trips at a time, want %d", most, maxTrips)
+	}
+	if trips := l.trips.Load(); trips > many/2 {
+		t.Errorf("%d shares took %d trips", many, trips)
 	}
 	if stats, err := b.Pool(t.Context()); err != nil || stats.Accepted != many+5 {
 		t.Errorf("%d shares, %v", stats.Accepted, err)
 	}
 }
 
-// TestNoTurn has others be on their way for too long: who waits behind them is turned away, and so is who waits when
-// the gateway stops.
-func TestNoTurn(t *testing.T) {
-	e, err := StartEmbedded()
-	if err != nil {
-		t.Fatal(err)
+// TestTurnedAway has a trip fail while a share waits for the next one: it is turned away without one. So is who
+// waits, and who comes, when the gateway stops.
+func TestTurnedAway(t *testing.T) {
+	q := newQueue()
+	l := &Ledger{queue: q}
+	first, second, third := newPending(), newPending(), newPending()
+	trip := &trip{ledger: l, parts: make([]part, 4), loads: make([][]*pending, 4)}
+	q.put(first)
+	if !q.take(trip, 1, 4) || q.take(trip, 1, 4) {
+		t.Fatal("not one trip was taken")
 	}
-	t.Cleanup(e.Close)
-	b := newBench(t, e.URL(), "no turn", 1)
-	for range maxTurns {
-		b.turns <- struct{}{}
+	q.put(second)
+	q.turnAway([]int{0, 1, 2, 3}, shares.ErrAway)
+	q.free(trip)
+	if r := <-second.done; !errors.Is(r.Err, shares.ErrAway) {
+		t.Errorf("behind a trip that failed: error %v, want ErrAway", r.Err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	if _, err := b.turn(ctx); !errors.Is(err, errStopping) {
-		t.Errorf("a gateway that stops: %v", err)
+	if q.take(trip, 1, 4) {
+		t.Error("who was turned away is on a trip")
 	}
-	b.Client.cfg.Slow = 10 * time.Millisecond
-	if _, err := b.Record(t.Context(), b.share()); !errors.Is(err, shares.ErrAway) || errors.Is(err, errStopping) {
-		t.Errorf("behind others: error %v, want ErrAway", err)
+	q.put(third)
+	q.close(errStopping)
+	late := newPending()
+	q.put(nil, late)
+	for _, w := range []*pending{third, late} {
+		if r := <-w.done; !errors.Is(r.Err, errStopping) {
+			t.Errorf("a gateway that stops: error %v", r.Err)
+		}
 	}
-	b.SetWaitAOF(true)
-	over, err := b.turn(t.Context())
-	if err != nil {
-		t.Fatalf("where groups wait for the disk: %v", err)
+	if len(first.done) != 0 {
+		t.Error("what is on its way is answered by the queue")
 	}
-	over()
-	b.SetWaitAOF(false)
-	<-b.turns
-	b.Client.cfg.Slow = 10 * time.Second
-	if _, err := b.Record(t.Context(), b.share()); err != nil {
-		t.Errorf("when it is its turn: %v", err)
+}
+
+func newPending() *pending {
+	return &pending{share: new(shares.Share), done: make(chan shares.Recorded, 1)}
+}
+
+// TestPartitionHasOneTrip takes shares of a few partitions: none is on two trips, and each keeps its order.
+func TestPartitionHasOneTrip(t *testing.T) {
+	q := newQueue()
+	trips := []*trip{{parts: make([]part, 3), loads: make([][]*pending, 3)}, {parts: make([]part, 3), loads: make([][]*pending, 3)}}
+	var all []*pending
+	for i := range maxLoad + 2 {
+		w := newPending()
+		w.share.Height, w.partition = int32(i), 1
+		all = append(all, w)
 	}
-	if len(b.turns) != maxTurns-1 {
-		t.Errorf("%d turns are taken", len(b.turns))
+	q.put(all...)
+	other := newPending()
+	q.put(other)
+	if !q.take(trips[0], 2, 1) || !q.take(trips[1], 2, 1) {
+		t.Fatal("two partitions are not on two trips")
+	}
+	if len(trips[0].on) != 1 || len(trips[1].on) != 1 || trips[0].on[0] == trips[1].on[0] {
+		t.Fatalf("trips are of partitions %v and %v", trips[0].on, trips[1].on)
+	}
+	var got []*pending
+	for _, trip := range trips {
+		got = append(got, trip.loads[1]...)
+		q.free(trip)
+	}
+	if len(got) != maxLoad || !q.take(trips[0], 2, 3) {
+		t.Fatalf("%d shares are on a trip, want %d", len(got), maxLoad)
+	}
+	got = append(got, trips[0].loads[1]...)
+	if len(got) != len(all) {
+		t.Fatalf("%d shares, want %d", len(got), len(all))
+	}
+	for i, w := range got {
+		if w != all[i] {
+			t.Fatalf("share %d comes in the place of %d", w.share.Height, i)
+		}
 	}
 }
 
