@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,11 +29,15 @@ const (
 
 // crowd is many pollers, each with a connection, and with an account where that matters.
 type crowd struct {
+	addr   string
 	first  int // its number among all
 	conns  []*conn
 	logins []string
 	// deaf is how many of them, from the first on, do not read what comes.
 	deaf int
+	// patient has those whom the server cuts off connect again, as miners do, and cut counts them. Else it is a failure.
+	patient bool
+	cut     atomic.Int64
 }
 
 // crowd connects pollers with a server. Those from the number first on are their accounts.
@@ -42,7 +47,7 @@ func (l *lab) crowd(ctx context.Context, addr string, first, count int) (*crowd,
 
 // crowdThat connects pollers who do something as soon as they are connected.
 func (l *lab) crowdThat(ctx context.Context, addr string, first, count int, do func(login string, c *conn) error) (*crowd, error) {
-	c := &crowd{first: first, conns: make([]*conn, count), logins: make([]string, count)}
+	c := &crowd{addr: addr, first: first, conns: make([]*conn, count), logins: make([]string, count)}
 	l.atEnd(func() error {
 		for _, poller := range c.conns {
 			if poller != nil {
@@ -60,20 +65,29 @@ func (l *lab) crowdThat(ctx context.Context, addr string, first, count int, do f
 				return err
 			}
 			c.logins[i] = loginOf(user)
-			if c.conns[i], err = dial(ctx, addr, loopback(first+i)); err != nil {
-				return err
-			}
-			tcp, ok := c.conns[i].Conn.(*net.TCPConn)
-			if !ok {
-				return fmt.Errorf("%T is no TCP connection", c.conns[i].Conn)
-			}
-			if err := tcp.SetReadBuffer(crowdBuffer); err != nil {
+			if err := c.connect(ctx, i); err != nil {
 				return err
 			}
 			return do(c.logins[i], c.conns[i])
 		})
 	}
 	return c, g.Wait()
+}
+
+// connect connects one of them, or connects it again.
+func (c *crowd) connect(ctx context.Context, i int) error {
+	if c.conns[i] != nil {
+		_ = c.conns[i].Close() // the server has
+	}
+	var err error
+	if c.conns[i], err = dial(ctx, c.addr, loopback(c.first+i)); err != nil {
+		return err
+	}
+	tcp, ok := c.conns[i].Conn.(*net.TCPConn)
+	if !ok {
+		return fmt.Errorf("%T is no TCP connection", c.conns[i].Conn)
+	}
+	return tcp.SetReadBuffer(crowdBuffer)
 }
 
 // loopback returns an address of this machine for a client's number, so that no address runs out of ports.
@@ -109,13 +123,13 @@ func (c *crowd) poll(ctx context.Context, id string, waiting func(context.Contex
 // collect reads everybody's answer and returns when its first byte had come, after start, in order. Those who are deaf
 // have no time. It begins to read before trigger is called, which is what they all wait for; start gives when that was.
 func (c *crowd) collect(ctx context.Context, check func(*answer) error, trigger func(context.Context) (time.Time, error)) ([]time.Duration, error) {
-	abort := func() {
-		for _, poller := range c.conns {
+	waiting := slices.Clone(c.conns) // who connects again waits no more
+	failed := giveUp(ctx, func() {
+		for _, poller := range waiting {
 			_ = poller.SetDeadline(time.Now()) // it may be closed
 		}
-	}
-	stop := context.AfterFunc(ctx, abort)
-	defer stop()
+	})
+	defer failed.forget()
 	firsts := make([]time.Time, len(c.conns))
 	var g errgroup.Group
 	var reading sync.WaitGroup
@@ -125,12 +139,17 @@ func (c *crowd) collect(ctx context.Context, check func(*answer) error, trigger 
 			reading.Done()
 			var a answer
 			err := c.conns[i].read(&a)
+			if err != nil && c.patient && ctx.Err() == nil {
+				c.cut.Add(1)
+				return c.connect(ctx, i)
+			}
 			if err == nil {
 				err = check(&a)
 			}
 			if err != nil {
-				abort()
-				return fmt.Errorf("poller %d: %w", i, err)
+				err = fmt.Errorf("poller %d: status %d, %d bytes: %w", i, a.status, a.length, err)
+				failed.because(err)
+				return err
 			}
 			firsts[i] = a.first
 			return nil
@@ -138,15 +157,15 @@ func (c *crowd) collect(ctx context.Context, check func(*answer) error, trigger 
 	}
 	reading.Wait()
 	start, err := trigger(ctx)
-	if err != nil {
-		abort()
-	}
-	if err := errors.Join(err, g.Wait()); err != nil {
+	failed.because(err)
+	if err := failed.first(g.Wait()); err != nil {
 		return nil, err
 	}
 	times := make([]time.Duration, 0, len(c.conns))
 	for _, first := range firsts[c.deaf:] {
-		times = append(times, first.Sub(start))
+		if !first.IsZero() {
+			times = append(times, first.Sub(start))
+		}
 	}
 	slices.Sort(times)
 	return times, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -124,29 +125,60 @@ func (t *tally) add(more *tally) {
 	slices.Sort(t.times)
 }
 
+// failure has those who wait for answers give up when one of them fails, or when a context ends.
+type failure struct {
+	abort  func()
+	forget func() bool // has the context's end be of no matter
+	mu     sync.Mutex
+	err    error // held by mu
+}
+
+func giveUp(ctx context.Context, abort func()) *failure {
+	f := &failure{abort: abort}
+	f.forget = context.AfterFunc(ctx, func() { f.because(ctx.Err()) })
+	return f
+}
+
+// because has all give up, if err is one.
+func (f *failure) because(err error) {
+	if err == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+		f.abort()
+	}
+}
+
+// first returns why all have given up, if all together have failed with err.
+func (f *failure) first(err error) error {
+	f.because(err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
 // drive has all clients at work at once.
 func drive(ctx context.Context, clients []*asker, w load) (*tally, error) {
 	var g errgroup.Group
-	// When one fails, or ctx ends, the others are not to wait for answers for ever.
-	abort := func() {
+	failed := giveUp(ctx, func() {
 		for _, c := range clients {
 			_ = c.conn.SetDeadline(time.Now()) // it may be closed
 		}
-	}
-	stop := context.AfterFunc(ctx, abort)
-	defer stop()
+	})
+	defer failed.forget()
 	start := time.Now()
 	for i, c := range clients {
 		c.answers, c.bytes, c.times = 0, 0, c.times[:0]
 		g.Go(func() error {
 			err := c.work(ctx, i, start, &w)
-			if err != nil {
-				abort()
-			}
+			failed.because(err)
 			return err
 		})
 	}
-	err := g.Wait()
+	err := failed.first(g.Wait())
 	t := &tally{took: time.Since(start)}
 	for _, c := range clients {
 		t.answers += c.answers

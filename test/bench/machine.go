@@ -88,7 +88,7 @@ func cpuModel() string {
 
 // text says all of it in one paragraph.
 func (m machine) text() string {
-	s := fmt.Sprintf("%s, %d cores; %s; Go %s, Redis %s, btcd %s, gbtpool %s at commit %s; %s; load average before %s; medians of %d rounds.",
+	s := fmt.Sprintf("%s, %d cores; %s; Go %s, Redis %s, btcd %s, gbtpool %s at commit %s; %s; load average before %s; rounds: %d.",
 		m.CPU, m.Cores, m.Kernel, m.Go, m.Redis, m.Btcd, m.Pool, m.Commit, m.Date, m.Load, m.Rounds)
 	if m.Smoke {
 		s += " A smoke test: its figures mean nothing."

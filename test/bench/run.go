@@ -77,10 +77,11 @@ func run(ctx context.Context, o options, out, progress io.Writer) error {
 		}
 		l.say("about %s", c.lasts(o).Round(time.Second))
 		got, err := l.measure(ctx, c)
-		for i := range got {
-			got[i].Case = c.name
+		for _, r := range got {
+			if r.Case = c.name; len(r.Ours) > 0 { // else it has failed before
+				rows = append(rows, r)
+			}
 		}
-		rows = append(rows, got...)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", c.name, err))
 			l.say("failed: %v", err)
