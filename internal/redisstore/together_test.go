@@ -237,7 +237,7 @@ func TestSlots(t *testing.T) {
 					now = time.UnixMilli(1_700_000_000_000)
 				}
 				s := b.share()
-				s.Hash, s.Account, s.Worker, s.Time, s.Weight = chainhash.Hash{byte(b.number), 1, 31: 3}, "carol", "w", now, shares.Weight(i+1)
+				s.Hash, s.Account, s.Worker, s.Time, s.Weight = chainhash.Hash{b.number, 1, 31: 3}, "carol", "w", now, shares.Weight(i+1)
 				list = append(list, s)
 				last = max(last, now.UnixMilli())
 				for level, length := range slots() {
@@ -282,7 +282,7 @@ func TestFiguresOfOld(t *testing.T) {
 	best := gbt.TargetFromHash(chainhash.Hash{31: 1}).String()
 	for _, key := range []string{key, worker} {
 		err := b.redis.HSet(t.Context(), key, "first", begin, "last", last, "best", best, "n", 3, "w", int64(math.MaxInt64/2), "w+", 1, "blocks", 1,
-			"1:"+fmt.Sprint(last/15000), 40, "1:"+fmt.Sprint(last/15000-21), 50, "4:"+fmt.Sprint(last/21600000), 60, "x:stale", 2).Err()
+			fmt.Sprintf("1:%d", last/15000), 40, fmt.Sprintf("1:%d", last/15000-21), 50, fmt.Sprintf("4:%d", last/21600000), 60, "x:stale", 2).Err()
 		if err != nil {
 			t.Fatal(err)
 		}
