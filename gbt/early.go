@@ -32,6 +32,18 @@ type Early struct {
 	Done func(EarlyResult)
 }
 
+// earlyExpires is how long work on an early template is good for at most: its miner is credited in full for blocks that
+// lack all fees, which is fair only until he can have heard of the full template.
+const earlyExpires = time.Minute
+
+// expires returns how long work on the template is good for, given how long it usually is.
+func (t *Template) expires(usual time.Duration) time.Duration {
+	if t.Early {
+		return min(usual, earlyExpires)
+	}
+	return usual
+}
+
 // EarlyResult is what came of an early template.
 type EarlyResult string
 

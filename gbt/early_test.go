@@ -393,4 +393,26 @@ func TestEarlyWork(t *testing.T) {
 	restarted := newPool(t, onBoard(board.as("one")))
 	restarted.news(full)
 	check("restarted", restarted)
+	one.now = one.now.Add(earlyExpires)
+	check("at its end", one)
+	one.now = one.now.Add(time.Second)
+	if v := one.judged(d); v.Reason != StaleWork {
+		t.Errorf("later: got %+v", v)
+	}
+}
+
+// TestEarlyExpires tells miners how long early work is good for.
+func TestEarlyExpires(t *testing.T) {
+	early, usual := &Template{Early: true}, new(Template)
+	for _, tt := range []struct{ usual, early, want time.Duration }{
+		{10 * time.Minute, earlyExpires, 10 * time.Minute},
+		{time.Second, time.Second, time.Second},
+	} {
+		if got := early.expires(tt.usual); got != tt.early {
+			t.Errorf("early: %s, want %s", got, tt.early)
+		}
+		if got := usual.expires(tt.usual); got != tt.want {
+			t.Errorf("usual: %s, want %s", got, tt.want)
+		}
+	}
 }

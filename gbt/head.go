@@ -24,12 +24,12 @@ const headSize = 1024
 // headParts are the members that do not depend on the work, as JSON with a comma before each; empty if there
 // is nothing to tell.
 type headParts struct {
-	uri, servers, expires []byte
+	uri, servers []byte
 }
 
 // newHeadParts renders what heads have in common.
 func newHeadParts(cfg *IssuerConfig) (headParts, error) {
-	p := headParts{expires: strconv.AppendInt([]byte(`,"expires":`), int64(cfg.Expires/time.Second), 10)}
+	var p headParts
 	if cfg.LongPollURI != "" {
 		uri, err := json.Marshal(cfg.LongPollURI)
 		if err != nil {
@@ -76,7 +76,7 @@ func (i *Issuer) renderHead(w *Work, tok token, req *TemplateRequest, submitOld 
 	}
 	b = strconv.AppendInt(append(b, `,"curtime":`...), w.CurTime, 10)
 	b = strconv.AppendInt(append(b, `,"maxtime":`...), w.MaxTime, 10)
-	b = append(b, i.parts.expires...)
+	b = strconv.AppendInt(append(b, `,"expires":`...), int64(w.Template.expires(i.cfg.Expires)/time.Second), 10)
 	if slices.Contains(req.Capabilities, capabilityServerlist) {
 		b = append(b, i.parts.servers...)
 	}

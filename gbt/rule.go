@@ -174,11 +174,16 @@ func (j *Judge) identify(ctx context.Context, state *feedState, s Submission, c 
 	if err := j.checkWorkID(st, s, previous, tok); err != nil {
 		return nil, err
 	}
-	if age := now.Sub(st.since()); age > j.cfg.Expires {
-		return nil, reject(StaleWork, "the work was issued %s ago and is good for %s", age.Round(time.Second), j.cfg.Expires)
+	if err := st.checkAge(now, j.cfg.Expires); err != nil {
+		return nil, err
 	}
 	if err := st.place(state, previous); err != nil {
 		return nil, err
+	}
+	if !st.moved {
+		if err := st.checkAge(now, st.template.expires(j.cfg.Expires)); err != nil {
+			return nil, err
+		}
 	}
 	return st, j.enlist(ctx, state, st)
 }
@@ -208,6 +213,14 @@ func (j *Judge) checkWorkID(st *standing, s Submission, previous chainhash.Hash,
 		return reject(UnknownWork, "no work of this workid was declared by %s for this block", s.Account.Address)
 	}
 	st.declared = &d
+	return nil
+}
+
+// checkAge refuses work that is older than what it is good for.
+func (s *standing) checkAge(now time.Time, expires time.Duration) error {
+	if age := now.Sub(s.since()); age > expires {
+		return reject(StaleWork, "the work was issued %s ago and is good for %s", age.Round(time.Second), expires)
+	}
 	return nil
 }
 
