@@ -225,18 +225,27 @@ func (s *Server) routes() (http.Handler, error) {
 	return s.minersFirst(r), nil
 }
 
-// minersFirst returns rest with a way past it for JSON-RPC, on which nothing of it has a say: each handler between
-// would be on the stack of everybody who waits.
-func (s *Server) minersFirst(rest http.Handler) http.Handler {
-	miners := s.cfg.Proxies.Identify(http.HandlerFunc(s.serveRPC))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" || r.Method != http.MethodPost {
-			rest.ServeHTTP(w, r)
-			return
-		}
-		s.bound(w)
-		miners.ServeHTTP(w, r)
-	})
+// minersFirst returns routes with a way past them for JSON-RPC, on which nothing of them has a say: each handler
+// between would be on the stack of everybody who waits.
+func (s *Server) minersFirst(routes chi.Router) http.Handler {
+	return &shortcut{Router: routes, bound: s.bound, miners: s.cfg.Proxies.Identify(http.HandlerFunc(s.serveRPC))}
+}
+
+// shortcut is routes of which JSON-RPC goes another way.
+type shortcut struct {
+	chi.Router
+	bound  func(http.ResponseWriter)
+	miners http.Handler
+}
+
+// ServeHTTP implements http.Handler.
+func (c *shortcut) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/" || r.Method != http.MethodPost {
+		c.Router.ServeHTTP(w, r)
+		return
+	}
+	c.bound(w)
+	c.miners.ServeHTTP(w, r)
 }
 
 // figures serves Prometheus.

@@ -200,8 +200,7 @@ return atomically(function()
       weight, low = weight + tonumber(ARGV[10 * i - 2]), math.min(low or height, height)
     end
   end
-  -- The newest one is there for sure.
-  if mark ~= '' and mark ~= old[4] and (#new > 0 or refused) and lacks(mark, old[10] or '0-0') then
+  if mark ~= '' and (#new > 0 or refused) and lacks(mark, old[10] or '0-0') then
     refuse('BACK', 'the share at ' .. mark .. ' is not here any more')
   end
   if #new > 0 then record(old, new, weight, low, places) end
