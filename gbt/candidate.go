@@ -32,9 +32,10 @@ type candidate struct {
 	token          token
 	opened, issued bool
 	work           terms
-	// rooted is the set that a merkle root was computed for last, and merkleRoot that one.
-	rooted     *txSet
-	merkleRoot chainhash.Hash
+	// rooted and rootedFrom are the set and the coinbase's txid that a merkle root was computed for last, and merkleRoot
+	// that one.
+	rooted                 *txSet
+	rootedFrom, merkleRoot chainhash.Hash
 }
 
 // parts says what of a block is in a submission (BIP 23, Submission Abbreviation).
@@ -185,10 +186,10 @@ func (c *candidate) commits(set *txSet) bool {
 	return c.root(set) == c.header.MerkleRoot
 }
 
-// root returns the merkle root of a block of set with the coinbase of c. It is remembered for the last set.
+// root returns the merkle root of a block of set with the coinbase of c. The last one is remembered.
 func (c *candidate) root(set *txSet) chainhash.Hash {
-	if c.rooted != set {
-		c.rooted, c.merkleRoot = set, MerkleRoot(c.coinbase.txid(), set.branch)
+	if txid := c.coinbase.txid(); c.rooted != set || c.rootedFrom != txid {
+		c.rooted, c.rootedFrom, c.merkleRoot = set, txid, MerkleRoot(txid, set.branch)
 	}
 	return c.merkleRoot
 }
