@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 const (
@@ -226,6 +228,12 @@ func decoded(resp *http.Response) ([]byte, error) {
 		r, err = gzip.NewReader(resp.Body)
 	case "deflate":
 		r, err = zlib.NewReader(resp.Body)
+	case "zstd":
+		var z *zstd.Decoder
+		if z, err = zstd.NewReader(resp.Body); err == nil {
+			defer z.Close()
+			r = z
+		}
 	default:
 		err = fmt.Errorf("the programs can read the encoding %q, this imitation cannot", encoding)
 	}
