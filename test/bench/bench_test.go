@@ -272,6 +272,13 @@ func TestOptions(t *testing.T) {
 	if err := publish(context.Background(), o, &build{}, nil, new(bytes.Buffer)); err == nil {
 		t.Error("a file without markers is taken")
 	}
+	if err := run(t.Context(), o, new(bytes.Buffer), new(bytes.Buffer)); err == nil {
+		t.Error("it is measured what cannot be written")
+	}
+	o.out, o.json = "", filepath.Join(t.TempDir(), "new", "bench.json")
+	if err := ready(o); err != nil {
+		t.Errorf("a folder that is not there yet: %v", err)
+	}
 }
 
 // TestProcessorTime shows that work takes processor time.

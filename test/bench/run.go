@@ -52,6 +52,9 @@ func cases() []benchCase {
 // run measures the chosen cases, one after the other, and writes the table. What a case has measured is written
 // even if another fails.
 func run(ctx context.Context, o options, out, progress io.Writer) error {
+	if err := ready(o); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "gbtpool-bench-*")
 	if err != nil {
 		return err
@@ -91,6 +94,20 @@ func run(ctx context.Context, o options, out, progress io.Writer) error {
 		}
 	}
 	return errors.Join(failed, publish(ctx, o, b, rows, out))
+}
+
+// ready finds out whether what is measured can be written in the end, before it takes long to measure it.
+func ready(o options) error {
+	if o.json != "" {
+		if err := os.MkdirAll(filepath.Dir(o.json), 0o755); err != nil { //nolint:gosec // anybody may read it
+			return err
+		}
+	}
+	if o.out == "" {
+		return nil
+	}
+	_, _, err := aroundSection(o.out)
+	return err
 }
 
 // publish writes what was measured to wherever the options say.

@@ -123,16 +123,25 @@ func wrap(text string, most int) string {
 	return out.String()
 }
 
-// replaceSection puts a text between the markers of a file.
-func replaceSection(path, section string) error {
+// aroundSection returns what a file has before and after its markers.
+func aroundSection(path string) (before, after string, err error) {
 	old, err := os.ReadFile(path) //nolint:gosec // whoever runs it says where
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	before, rest, ok := strings.Cut(string(old), tableBegin)
 	_, after, ended := strings.Cut(rest, tableEnd)
 	if !ok || !ended {
-		return fmt.Errorf("%s has no %s and %s after it", path, tableBegin, tableEnd)
+		return "", "", fmt.Errorf("%s has no %s and %s after it", path, tableBegin, tableEnd)
+	}
+	return before, after, nil
+}
+
+// replaceSection puts a text between the markers of a file.
+func replaceSection(path, section string) error {
+	before, after, err := aroundSection(path)
+	if err != nil {
+		return err
 	}
 	return os.WriteFile(path, []byte(before+tableBegin+"\n"+section+tableEnd+after), 0o644) //nolint:gosec // anybody may read it
 }
