@@ -81,17 +81,17 @@ func TestWork(t *testing.T) {
 // TestOverload has more shares come than are recorded: they wait for longer the longer that lasts, in larger groups.
 func TestOverload(t *testing.T) {
 	f := Recorded()
-	p := Pool{Gateways: 2, Miners: 200_000, PerMinute: 6, Masters: 1, Partitions: 16}
-	if d := p.Demand(f); math.Abs(d-1.4) > 1e-9 {
+	p := Pool{Gateways: 2, Miners: 700_000, PerMinute: 6, Masters: 1, Partitions: 16}
+	if d := p.Demand(f); math.Abs(d-1.54) > 1e-9 {
 		t.Errorf("demand %g", d)
 	}
 	r := Simulate(p, f, 1)
 	if r.Busy < 0.99 || r.Half < 100*time.Millisecond || r.Group < 10 {
 		t.Errorf("%+v", r)
 	}
-	p.Masters = 2
+	p.Masters = 4
 	if r := Simulate(p, f, 1); r.P999 > 10*time.Millisecond {
-		t.Errorf("two masters: %+v", r)
+		t.Errorf("four masters: %+v", r)
 	}
 }
 

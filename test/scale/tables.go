@@ -90,13 +90,13 @@ func simulations(f Figures) [][]string {
 		{Miners: 100_000, Gateways: 1, Masters: 1, Partitions: 16},
 		{Miners: 100_000, Gateways: 10, Masters: 1, Partitions: 16},
 		{Miners: 100_000, Gateways: 100, Masters: 1, Partitions: 16},
+		{Miners: 1_000_000, Gateways: 100, Masters: 4, Partitions: 64},
+		{Miners: 1_000_000, Gateways: 100, Masters: 6, Partitions: 16},
+		{Miners: 1_000_000, Gateways: 100, Masters: 6, Partitions: 96},
 		{Miners: 1_000_000, Gateways: 100, Masters: 8, Partitions: 64},
-		{Miners: 1_000_000, Gateways: 100, Masters: 12, Partitions: 16},
-		{Miners: 1_000_000, Gateways: 100, Masters: 12, Partitions: 96},
-		{Miners: 1_000_000, Gateways: 100, Masters: 16, Partitions: 64},
-		{Miners: 1_000_000, Gateways: 100, Masters: 16, Partitions: 64, Largest: 0.1},
-		{Miners: 1_000_000, Gateways: 100, Masters: 8, Partitions: 64, Share: f.Share / 2},
-		{Miners: 1_000_000, Gateways: 100, Masters: 4, Partitions: 64, PerMinute: 1},
+		{Miners: 1_000_000, Gateways: 100, Masters: 8, Partitions: 64, Largest: 0.1},
+		{Miners: 1_000_000, Gateways: 100, Masters: 4, Partitions: 64, Share: f.Share / 2},
+		{Miners: 1_000_000, Gateways: 100, Masters: 1, Partitions: 64, PerMinute: 1},
 	}
 	heads := []string{"miners", "gateways", "masters", "partitions", "a share", "fsync", "largest", "shares/s", "busiest", "a group", "half", "99 %", "99.9 %"}
 	rows := append(make([][]string, 0, 1+2*len(pools)), heads)
