@@ -146,7 +146,7 @@ func (v *Vardiff) Issued(account, worker string) gbt.Target {
 // costs no goroutine and is one for all who wait alike. It is not closed if the worker is forgotten
 // meanwhile.
 func (v *Vardiff) Changed(account, worker string, have gbt.Target) <-chan struct{} {
-	level := v.scale.nearest(hashes(have.Work()))
+	level := v.scale.level(have)
 	now := v.cfg.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()

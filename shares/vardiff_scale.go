@@ -41,6 +41,13 @@ func newScale(start, easiest, hardest gbt.Target) (scale, error) {
 	return s, nil
 }
 
+// expected is how many hashes a target takes on average. Its Work is that in whole hashes, which is far off where a few
+// do.
+func expected(t gbt.Target) float64 {
+	n, _ := t.Big().Float64()
+	return math.Ldexp(1, 256) / (n + 1)
+}
+
 // hashes rounds a number of hashes. It is for estimates: credit stays in integers.
 func hashes(work *big.Int) float64 {
 	n, _ := work.Float64()
@@ -50,6 +57,11 @@ func hashes(work *big.Int) float64 {
 // nearest returns the level whose target takes about so many hashes, be it on the scale or not.
 func (s *scale) nearest(work float64) int {
 	return s.start + steps(work/s.works[s.start])
+}
+
+// level returns that of a target, be it on the scale or not.
+func (s *scale) level(t gbt.Target) int {
+	return s.start + steps(expected(t)/expected(s.targets[s.start]))
 }
 
 // bound returns the level on the scale that is closest to one.

@@ -38,3 +38,17 @@ func TestScale(t *testing.T) {
 		t.Errorf("no number is %d steps", got)
 	}
 }
+
+// TestVardiffEasiest has nobody be told of a target that is hardly harder where two or three hashes do: in whole hashes
+// one such takes twice as many as the other.
+func TestVardiffEasiest(t *testing.T) {
+	start := gbt.Target{0x55, 0x50} // three hashes, and a bit
+	v := newTestVardiff(t, func(c *VardiffConfig) { c.Start, c.Easiest, c.Hardest = start, start, gbt.Target{0x0a, 0xaa} })
+	v.Target("a", "1")
+	if isClosed(v.Changed("a", "1", gbt.Target{0x80})) { // two hashes, less a bit
+		t.Error("told, at 1.5 times as hard")
+	}
+	if !isClosed(v.Changed("a", "1", gbt.Target{0xff, 0xff})) { // one hash
+		t.Error("not told, at three times as hard")
+	}
+}

@@ -399,9 +399,8 @@ func TestVardiffRapid(t *testing.T) {
 				have := gbt.Target(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(r, "have"))
 				told := isClosed(v.Changed("a", name, have))
 				now := v.scale.targets[v.workers[workerName{"a", name}].level]
-				ratio := hashes(now.Work()) / hashes(have.Work())
-				// What a few hashes meet is rounded by more than is allowed for here.
-				if rough := hashes(have.Work()) < 16; !rough && (told && ratio < 2.7 || !told && ratio > 5.7) {
+				ratio := expected(now) / expected(have)
+				if told && ratio < 2.7 || !told && ratio > 5.7 {
 					r.Fatalf("told %t, at %g times as hard", told, ratio)
 				}
 			},
