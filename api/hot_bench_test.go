@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gbtpool/gbtpool/gbt"
+	"github.com/gbtpool/gbtpool/gbt/splice"
 )
 
 const (
@@ -60,12 +61,12 @@ func fullAnswer(tb testing.TB) []byte {
 	return answer.Result
 }
 
-// hotServer is a server with a node's answer in force and a judge that takes everything and no time.
+// hotServer is a server with a node's answer in force, compressed, and a judge that takes everything and no time.
 func hotServer(tb testing.TB, answer []byte) *Server {
 	tb.Helper()
 	source, log := make(news), slog.New(slog.DiscardHandler)
 	feed, err := gbt.NewFeed(gbt.FeedConfig{
-		Source: source, Coinbaser: gbt.PayTo{0x51}, Tag: "/test/", Patience: time.Minute, Now: time.Now, Log: log,
+		Source: source, Coinbaser: gbt.PayTo{0x51}, Tag: "/test/", Compress: true, Patience: time.Minute, Now: time.Now, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -102,8 +103,14 @@ func hotServer(tb testing.TB, answer []byte) *Server {
 		tb.Fatal(err)
 	}
 	source <- gbt.News{Node: "test", Tip: *tip, Template: answer, Received: time.Now()}
-	if err := issuer.Await(ctx, &gbt.Watch{}); err != nil { // until the news is taken
-		tb.Fatal(err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // until all that goes on beside is done
+		w, err := issuer.Issue(gbt.Account{}, gbt.TemplateRequest{Rules: []string{"segwit"}})
+		if err == nil && w.Packed(splice.Gzip) != nil && w.Packed(splice.Zstd) != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			tb.Fatal("no template")
+		}
 	}
 	s, err := New(Config{
 		Desk: hotDesk{feed, issuer}, Intake: intakeFunc(func(context.Context, gbt.Submission) gbt.Verdict { return gbt.Verdict{} }),

@@ -2,119 +2,25 @@ package api
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
-	"context"
-	"encoding/json"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/btcsuite/btcd/chaincfg/v2"
-	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/gbtpool/gbtpool/gbt"
-	"github.com/gbtpool/gbtpool/gbt/splice"
 )
 
 // benchConnections is how many miners ask at a time.
 const benchConnections = 16
 
-// fullNews is news of a full template.
-func fullNews(tb testing.TB) gbt.News {
-	tb.Helper()
-	packed, err := os.ReadFile("../gbt/testdata/gbt-full-block.json.gz")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var in struct {
-		Result json.RawMessage
-	}
-	if err := json.NewDecoder(z).Decode(&in); err != nil {
-		tb.Fatal(err)
-	}
-	var tip struct {
-		Previous string `json:"previousblockhash"`
-	}
-	if err := json.Unmarshal(in.Result, &tip); err != nil {
-		tb.Fatal(err)
-	}
-	hash, err := chainhash.NewHashFromStr(tip.Previous)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return gbt.News{Node: "test", Tip: *hash, Template: in.Result, Received: time.Now()}
-}
-
 // fullServer returns a server with a full template in force, compressed.
 func fullServer(tb testing.TB) *Server {
 	tb.Helper()
-	source := make(news)
-	feed, err := gbt.NewFeed(gbt.FeedConfig{
-		Source: source, Coinbaser: gbt.PayTo{0x51}, Tag: "/test/", Compress: true, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	easy, err := gbt.TargetFromDifficulty(1)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	issuer, err := gbt.NewIssuer(gbt.IssuerConfig{
-		Feed: feed, Key: bytes.Repeat([]byte{7}, 32), Share: easy, Easiest: easy, Hardest: easy, Expires: time.Hour, Now: time.Now,
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- feed.Run(ctx) }()
-	tb.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			tb.Error(err)
-		}
-	})
-	source <- fullNews(tb)
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		w, err := issuer.Issue(gbt.Account{}, gbt.TemplateRequest{Rules: []string{"segwit"}})
-		if err == nil && w.Packed(splice.Gzip) != nil && w.Packed(splice.Zstd) != nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			tb.Fatal("no template")
-		}
-	}
-	s, err := New(Config{
-		Desk:      &faultlessDesk{feed, issuer},
-		Intake:    intakeFunc(func(context.Context, gbt.Submission) gbt.Verdict { return gbt.Verdict{} }),
-		BestChain: fixedChain{}, Chain: &chaincfg.RegressionNetParams, Registry: prometheus.NewRegistry(),
-		Log: slog.New(slog.DiscardHandler), Limits: DefaultLimits(),
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return s
-}
-
-// faultlessDesk is a desk that keeps nothing.
-type faultlessDesk struct {
-	*gbt.Feed
-	*gbt.Issuer
+	return hotServer(tb, fullAnswer(tb))
 }
 
 // templateCodings are the codings of templates; the empty one is none.
