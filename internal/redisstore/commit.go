@@ -16,6 +16,11 @@ import (
 // gather. With more of them none would be recorded sooner, and the fewer there are the more shares each has.
 const maxTrips = 2
 
+// maxBreadth is of how many partitions a trip is at the most, where one server has them all: while those of two trips
+// are on their way, the shares of as many others gather. A run of the script for a single share costs Redis as much as
+// one for three of an account, so fewer and larger runs record more than every partition on every trip.
+const maxBreadth = 4
+
 // commit takes shares to Redis. While one trip is on its way the next shares gather, so that many miners share a round
 // trip, a run of the script and a sync of Redis's disk. Each run names the newest share that is known to be there,
 // because Redis may be another one, or an older one, by now.
@@ -47,7 +52,7 @@ func (l *Ledger) breadth() (trips, partitions int) {
 	case l.waitAOF.Load():
 		return MaxPartitions, MaxPartitions
 	default:
-		return maxTrips, MaxPartitions
+		return maxTrips, maxBreadth
 	}
 }
 

@@ -52,17 +52,25 @@ func (t *tallied) add(values map[string]string) error {
 			t.slots[[2]int64{l - 1, s}] += float64(f.number(name))
 		}
 	}
-	_, older := values["n"]
-	_, used := values["now"]
-	if !older && !used {
+	_, oldest := values["n"]
+	_, older := values["now"]
+	_, used := values["sum"]
+	if !oldest && !older && !used {
 		return f.err
 	}
-	if older {
+	if oldest {
 		t.accepted += f.number("n")
 		t.seen(f.number("first"), f.number("last"))
 	}
+	if older {
+		var running [4]int64
+		running[0], running[1], running[2], running[3] = f.four("slots")
+		t.addSum(f, "now", func(level int, _ int64) int64 { return running[level] })
+	}
 	if used {
-		t.addNow(f)
+		var from [4]int64
+		from[0], from[1], from[2], from[3] = f.four("from")
+		t.addSum(f, "sum", func(level int, weight int64) int64 { return weight - from[level] })
 	}
 	if _, some := values["w"]; some {
 		t.weight.Add(t.weight, big.NewInt(f.number("w")))
@@ -83,16 +91,15 @@ func (t *tallied) add(values map[string]string) error {
 	return f.err
 }
 
-// addNow adds what changes with every share: two lists of numbers that stats.lua tells of.
-func (t *tallied) addNow(f *fields) {
-	first, last, n, weight := f.four("now")
+// addSum adds what changes with every share, which stats.lua tells of. running returns what the slot of a level holds
+// that the last share's time is in, given what all weigh.
+func (t *tallied) addSum(f *fields, name string, running func(level int, weight int64) int64) {
+	first, last, n, weight := f.four(name)
 	t.accepted += n
 	t.weight.Add(t.weight, big.NewInt(weight))
 	t.seen(first, last)
-	var running [4]int64
-	running[0], running[1], running[2], running[3] = f.four("slots")
 	for level, length := range slots() {
-		t.slots[[2]int64{int64(level), floorDiv(last, length.Milliseconds())}] += float64(running[level])
+		t.slots[[2]int64{int64(level), floorDiv(last, length.Milliseconds())}] += float64(running(level, weight))
 	}
 }
 

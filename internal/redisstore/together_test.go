@@ -229,6 +229,8 @@ func TestSlots(t *testing.T) {
 		var last int64
 		want := make(map[[2]int64]float64)
 		var all big.Int
+		// The heavy ones are more than fits the field that changes with every share.
+		unit := rapid.SampledFrom([]shares.Weight{1, 1 << 43}).Draw(rt, "unit of weight")
 		for range rapid.IntRange(1, 4).Draw(rt, "groups") {
 			var list []*shares.Share
 			for i := range rapid.IntRange(1, 30).Draw(rt, "shares") {
@@ -237,7 +239,7 @@ func TestSlots(t *testing.T) {
 					now = time.UnixMilli(1_700_000_000_000)
 				}
 				s := b.share()
-				s.Hash, s.Account, s.Worker, s.Time, s.Weight = chainhash.Hash{b.number, 1, 31: 3}, "carol", "w", now, shares.Weight(i+1)
+				s.Hash, s.Account, s.Worker, s.Time, s.Weight = chainhash.Hash{b.number, 1, 31: 3}, "carol", "w", now, unit*shares.Weight(i+1)
 				list = append(list, s)
 				last = max(last, now.UnixMilli())
 				for level, length := range slots() {
@@ -272,48 +274,72 @@ func TestSlots(t *testing.T) {
 	})
 }
 
-// TestFiguresOfOld goes on with figures as they were written before all that changes was in two fields.
+// TestFiguresOfOld goes on with figures as they were written before all that changes was in one field: first each number
+// in its own, then in two.
 func TestFiguresOfOld(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, redisserver.New(t, redisserver.Config{Args: []string{"appendonly no"}}).URL(), "old", 1)
-	key, k := b.keys.part(0).account("carol"), b.keys.part(0)
-	begin, last := int64(1_700_000_000_000), int64(1_700_000_900_000)
-	worker := k.worker("carol", "rig")
+	url := redisserver.New(t, redisserver.Config{Args: []string{"appendonly no"}}).URL()
+	const begin, last = int64(1_700_000_000_000), int64(1_700_000_900_000)
 	best := gbt.TargetFromHash(chainhash.Hash{31: 1}).String()
-	for _, key := range []string{key, worker} {
-		err := b.redis.HSet(t.Context(), key, "first", begin, "last", last, "best", best, "n", 3, "w", int64(math.MaxInt64/2), "w+", 1, "blocks", 1,
-			fmt.Sprintf("1:%d", last/15000), 40, fmt.Sprintf("1:%d", last/15000-21), 50, fmt.Sprintf("4:%d", last/21600000), 60, "x:stale", 2).Err()
-		if err != nil {
-			t.Fatal(err)
+	for name, fields := range map[string][]any{
+		"oldest": {
+			"first", begin, "last", last, "best", best, "n", 3, "w", int64(math.MaxInt64 / 2), "w+", 1, "blocks", 1,
+			fmt.Sprintf("1:%d", last/15000), 40, fmt.Sprintf("1:%d", last/15000-21), 50, fmt.Sprintf("4:%d", last/21600000), 60, "x:stale", 2,
+		},
+		"older": {
+			"now", fmt.Sprintf("%d %d 3 100", begin, last), "slots", "40 50 60 70", "best", best, "w", int64(math.MaxInt64/2 - 100), "w+", 1,
+			"blocks", 1, "x:stale", 2,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, url, name, 1)
+			k := b.keys.part(0)
+			key := k.account("carol")
+			for _, key := range []string{key, k.worker("carol", "rig")} {
+				if err := b.redis.HSet(t.Context(), key, fields...).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := b.redis.SAdd(t.Context(), k.workers("carol"), "rig").Err(); err != nil {
+				t.Fatal(err)
+			}
+			b.figuresOfOld(t, 0, begin, last)
+			for i := range int64(2) {
+				s := b.share()
+				s.Account, s.Worker, s.Weight, s.Time = "carol", "rig", 9, time.UnixMilli(last)
+				s.Hash[30], s.Hash[31] = byte(i), 9
+				b.put(t, s)
+				b.figuresOfOld(t, i+1, begin, last)
+			}
+			if left, err := b.redis.HMGet(t.Context(), key, "now", "slots").Result(); err != nil || left[0] != nil || left[1] != nil {
+				t.Errorf("%v are still there, %v", left, err)
+			}
+		})
+	}
+}
+
+// figuresOfOld looks at carol's figures, which were there before, after so many more shares.
+func (b *bench) figuresOfOld(t *testing.T, more, begin, last int64) {
+	t.Helper()
+	account, workers, err := b.Account(t.Context(), "carol")
+	if err != nil || len(workers) != 1 {
+		t.Fatalf("after %d: %d workers, %v", more, len(workers), err)
+	}
+	best := gbt.TargetFromHash(chainhash.Hash{31: 1})
+	for _, s := range []shares.Stats{account.Stats, workers[0].Stats} {
+		if s.Accepted != 3+more || s.Blocks != 1 || s.Best != best || s.First.UnixMilli() != begin || s.Last.UnixMilli() != last {
+			t.Errorf("after %d: %+v", more, s)
 		}
 	}
-	if err := b.redis.SAdd(t.Context(), k.workers("carol"), "rig").Err(); err != nil {
+	got, err := b.tally(t.Context(), b.keys.part(0).account("carol"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	for i, name := range []string{"before", "after"} {
-		account, workers, err := b.Account(t.Context(), "carol")
-		if err != nil || len(workers) != 1 {
-			t.Fatalf("%s: %d workers, %v", name, len(workers), err)
-		}
-		for _, s := range []shares.Stats{account.Stats, workers[0].Stats} {
-			if s.Accepted != int64(3+i) || s.Blocks != 1 || s.Best.String() != best || s.First.UnixMilli() != begin || s.Last.UnixMilli() != last {
-				t.Errorf("%s: %+v", name, s)
-			}
-		}
-		got, err := b.tally(t.Context(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := new(big.Int).Lsh(big.NewInt(1), 62)
-		want.Add(want, big.NewInt(math.MaxInt64/2+int64(i*9)))
-		slot := got.slots[[2]int64{0, last / 15000}]
-		_, stale := got.slots[[2]int64{0, last/15000 - 21}]
-		if got.weight.Cmp(want) != 0 || slot != float64(40+9*i) || stale == (i == 1) || got.refused["stale"] != 2 {
-			t.Errorf("%s: weight %s, want %s; slots %v", name, got.weight, want, got.slots)
-		}
-		s := b.share()
-		s.Account, s.Worker, s.Weight, s.Time = "carol", "rig", 9, time.UnixMilli(last)
-		s.Hash[31] = 9
-		b.put(t, s)
+	want := new(big.Int).Lsh(big.NewInt(1), 62)
+	want.Add(want, big.NewInt(math.MaxInt64/2+more*9))
+	slot := got.slots[[2]int64{0, last / 15000}]
+	_, stale := got.slots[[2]int64{0, last/15000 - 21}]
+	if got.weight.Cmp(want) != 0 || slot != float64(40+9*more) || stale && more > 0 || got.refused["stale"] != 2 {
+		t.Errorf("after %d: weight %s, want %s; slots %v", more, got.weight, want, got.slots)
 	}
 }

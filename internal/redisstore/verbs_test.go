@@ -66,6 +66,17 @@ func sharesVerbs() []verb {
 		recording("record", (*bench).share),
 		recording("record a block", (*bench).block),
 		recordingTogether(),
+		recording("record, late", func(b *bench) *shares.Share {
+			s := b.share()
+			s.Time = time.Now().Add(-time.Minute)
+			return s
+		}),
+		recording("record, heavy", func(b *bench) *shares.Share {
+			s := b.share()
+			s.Weight = shares.MaxWeight / 2
+			return s
+		}),
+		recordingOnOldFigures(),
 		promoting("record, promote", false),
 		promoting("record, promote a lost block", true),
 		{
@@ -90,6 +101,33 @@ func sharesVerbs() []verb {
 			return b.Refuse(ctx, 5, []shares.Refusal{{Account: "alice", Worker: "w", Reason: gbt.HighHash, Count: 2}})
 		}),
 	}
+}
+
+// recordingOnOldFigures records a share whose account has figures as they were written before.
+func recordingOnOldFigures() verb {
+	v := recording("record, old figures", func(b *bench) *shares.Share {
+		s := b.share()
+		s.Account = "alice"
+		return s
+	})
+	prepare := v.prepare
+	v.prepare = func(t *testing.T, b *bench) func(context.Context) error {
+		t.Helper()
+		// What they count is what is in the fields of today, so that the sums are right.
+		key := b.keys.part(0).account("alice")
+		sum, err := b.redis.HGet(t.Context(), key, "sum").Result()
+		if err == nil {
+			err = b.redis.HSet(t.Context(), key, "now", sum, "slots", "5 10 10 10").Err()
+		}
+		if err == nil {
+			err = b.redis.HDel(t.Context(), key, "sum", "from").Err()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return prepare(t, b)
+	}
+	return v
 }
 
 // upkeepVerbs are those of jobs under a lease.

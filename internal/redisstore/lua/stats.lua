@@ -1,53 +1,58 @@
--- What an account, a worker or the pool does, one hash each. All that changes with every share is two fields:
--- now    time of the first share and of the last (ms), how many there were, and their weight
--- slots  the weight in the slot of each kind that the last share's time is in
--- Others change now and then: best is the best share, blocks how many were blocks, a slot's number behind its kind the
--- weight of one that is over, w and w+ the weight that now has no room for. The fields first, last and n are of
--- hashes from before now was there: what they say counts as well.
--- Both fields are short, so that Redis keeps the hash packed.
+-- What an account, a worker or the pool does, one hash each. All that changes with every share is one field:
+-- sum    time of the first share and of the last (ms), how many there were, and their weight
+-- Others change now and then: from is, for each kind of slot, what the weight in sum was when the slot began that the
+-- last share's time is in, so that what the weight has gained since then is in that slot; best is the best share,
+-- blocks how many were blocks, a slot's number behind its kind the weight of one that is over, w and w+ the weight
+-- that sum has no room for.
+-- Hashes of before have other fields. now was sum, and slots what the running slots held; before that first, last and
+-- n were by themselves: what they say counts as well.
+-- All fields are short, so that Redis keeps the hash packed.
 
 -- The slots: how many milliseconds one lasts, and how many are kept. One more is kept than the longest time asked for
 -- has, because the oldest is counted in part. The short ones fit into the long ones without a rest.
 local SLOTS = {{15000, 21}, {180000, 21}, {1800000, 49}, {21600000, 29}}
 local SHORTEST = 15000
 
--- What a slot holds at most: rates are for people to look at.
+-- What a slot holds at most: rates are for people to look at. LEAST is how far from goes below zero for that.
 local MOST = 9223372036854774784
+local LEAST = -9214364837600034816
 
--- What the weight in now stays below. Numbers up to twice as much are exact.
+-- What the weight in sum stays below. Numbers up to twice as much are exact.
 local ROOM = 4503599627370496
 
-local CHANGING = {'now', 'slots', 'best'}
-local FOUR = '^(%-?%d+) (%-?%d+) (%d+) (%d+)$'
+local FOUR = '^(%-?%d+) (%-?%d+) (%-?%d+) (%-?%d+)$'
 
--- What tally has read, by twos: a key, and what its fields held.
+-- What tally has read, by threes: a key, and what its fields sum and best held.
 local tallied = {}
 
--- seldom does what few shares need: it counts one whose time is not in the slots that run, and returns what they hold
--- then. list collects what slots that are over have got, by field, and gone those that are too old.
-local function seldom(key, last, time, weight, running, list, gone)
+-- four reads what is four numbers in a field.
+local function four(text)
+  local a, b, c, d = string.match(text, FOUR)
+  return tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+end
+
+-- seldom does what few shares need: it counts one whose time is not in the slots that run. total is the weight before
+-- it. list collects what slots that are over have got, by field, and gone those that are too old.
+local function seldom(last, time, weight, total, from, list, gone)
   local function over(kind, slot, more)
     local field = kind .. ':' .. string.format('%d', slot)
     list[field] = (list[field] or 0) + more
   end
   for kind, slot in ipairs(SLOTS) do
     local length, kept = slot[1], slot[2]
-    local from, to = math.floor(last / length), math.floor(time / length)
-    if to < from then
-      if to + kept > from then over(kind, to, weight) end
-    else
-      if to > from then
-        over(kind, from, running[kind])
-        running[kind] = 0
-        for old = from - kept + 1, math.min(to - kept, from) do
-          local field = kind .. ':' .. string.format('%d', old)
-          gone[#gone + 1], list[field] = field, nil
-        end
+    local runs, its = math.floor(last / length), math.floor(time / length)
+    if its < runs then
+      if its + kept > runs then over(kind, its, weight) end
+      from[kind] = from[kind] + weight
+    elseif its > runs then
+      over(kind, runs, total - from[kind])
+      from[kind] = total
+      for old = runs - kept + 1, math.min(its - kept, runs) do
+        local field = kind .. ':' .. string.format('%d', old)
+        gone[#gone + 1], list[field] = field, nil
       end
-      running[kind] = running[kind] + weight
     end
   end
-  return unpack(running)
 end
 
 -- settle writes what slots that are over have got, and removes what is too old; its going is not taken back.
@@ -66,8 +71,16 @@ local function settle(key, list, gone)
   if #gone > 0 then write('HDEL', key, unpack(gone)) end
 end
 
--- older returns when the last share of a hash came that has no now yet, and which of its slots are too old.
-local function older(key, gone)
+-- older reads a hash that has no sum yet. It returns when the first and the last share came that sum goes on from, how
+-- many those were and what they weigh. from gets what it is then, and gone the slots that are too old.
+local function older(key, from, gone)
+  local old = keep(key, {'now', 'slots'})
+  if old[1] then
+    local first, last, n, weight = four(old[1])
+    for kind, running in ipairs({four(old[2])}) do from[kind] = weight - running end
+    write('HDEL', key, 'now', 'slots')
+    return first, last, n, weight
+  end
   local last = tonumber(redis.call('HGET', key, 'last'))
   for _, field in ipairs(redis.call('HKEYS', key)) do
     local kind, slot = string.match(field, '^(%d):(%-?%d+)$')
@@ -76,10 +89,10 @@ local function older(key, gone)
       if tonumber(slot) + kept <= math.floor(last / length) then gone[#gone + 1] = field end
     end
   end
-  return last
+  return last, last, 0, 0
 end
 
--- carry moves a weight to where there is room for any: what now had, and what came.
+-- carry moves a weight to where there is room for any: what sum had, and what came.
 local function carry(key, had, came)
   local old = keep(key, {'w', 'w+'})[1]
   add(key, 'w', old, string.format('%d', had))
@@ -90,50 +103,49 @@ end
 -- bests are theirs. text writes their weight. found says that it is a block. Where nothing is counted yet, it asks admit
 -- first, and counts nothing if that says no.
 local function tally(key, i, before, times, weights, bests, text, found, admit)
-  local old = redis.call('HMGET', key, 'now', 'slots', 'best')
-  local best, better, list, gone = old[3], false, nil, nil
-  local first, last, n, weight, a, b, c, d
+  local old = redis.call('HMGET', key, 'sum', 'best')
+  local best, better, from, list, gone = old[2], false, nil, nil, nil
+  local first, last, n, weight
   if old[1] then
-    first, last, n, weight = string.match(old[1], FOUR)
-    a, b, c, d = string.match(old[2], FOUR)
-    first, last, a, b, c, d = tonumber(first), tonumber(last), tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+    first, last, n, weight = four(old[1])
   else
     if admit and not best and not admit(i) then return end
-    n, weight, a, b, c, d = 0, 0, 0, 0, 0, 0
+    keep(key, {'from'})
+    from, list, gone = {0, 0, 0, 0}, {}, {}
     if best then
-      list, gone = {}, {}
-      last = older(key, gone)
+      first, last, n, weight = older(key, from, gone)
     else
-      last = times[i]
+      first, last, n, weight = times[i], times[i], 0, 0
     end
-    first = last
   end
-  tallied[#tallied + 1], tallied[#tallied + 2] = key, old
-  local sum = 0
+  tallied[#tallied + 1], tallied[#tallied + 2], tallied[#tallied + 3] = key, old[1], old[2]
+  local sum, begin = 0, last - last % SHORTEST
   while i do
     local time, its = times[i], weights[i]
-    if math.floor(time / SHORTEST) == math.floor(last / SHORTEST) then
-      a, b, c, d = a + its, b + its, c + its, d + its
-    else
-      list, gone = list or {}, gone or {}
-      a, b, c, d = seldom(key, last, time, its, {a, b, c, d}, list, gone)
+    if time < begin or time >= begin + SHORTEST then
+      if not list then
+        from, list, gone = {four(keep(key, {'from'})[1])}, {}, {}
+      end
+      seldom(last, time, its, weight + sum, from, list, gone)
     end
-    if time > last then last = time elseif time < first then first = time end
+    if time > last then
+      last, begin = time, time - time % SHORTEST
+    elseif time < first then
+      first = time
+    end
     if not best or bests[i] < best then best, better = bests[i], true end
     n, sum = n + 1, sum + its
     i = before[i]
   end
   if weight + sum >= ROOM then
+    from = from or {four(keep(key, {'from'})[1])}
+    for kind = 1, 4 do from[kind] = math.max(from[kind] - weight - sum, LEAST) end
     carry(key, weight, text(sum))
     weight, sum = 0, 0
   end
-  if d > MOST then a, b, c, d = math.min(a, MOST), math.min(b, MOST), math.min(c, MOST), MOST end
-  local now, slots = string.format('%d %d %d %d', first, last, n, weight + sum), string.format('%d %d %d %d', a, b, c, d)
-  if better then
-    write('HSET', key, 'now', now, 'slots', slots, 'best', best)
-  else
-    write('HSET', key, 'now', now, 'slots', slots)
-  end
+  local all = string.format('%d %d %d %d', first, last, n, weight + sum)
+  if better then write('HSET', key, 'sum', all, 'best', best) else write('HSET', key, 'sum', all) end
+  if from then write('HSET', key, 'from', string.format('%d %d %d %d', unpack(from))) end
   if list then settle(key, list, gone) end
   if found then
     keep(key, {'blocks'})
@@ -143,10 +155,10 @@ end
 
 -- untally puts back what tally has changed.
 local function untally()
-  for i = 1, #tallied, 2 do
-    local key, old = tallied[i], tallied[i + 1]
-    for at, field in ipairs(CHANGING) do
-      if old[at] then redis.call('HSET', key, field, old[at]) else redis.call('HDEL', key, field) end
+  for i = 1, #tallied, 3 do
+    for at, field in ipairs({'sum', 'best'}) do
+      local key, old = tallied[i], tallied[i + at]
+      if old then redis.call('HSET', key, field, old) else redis.call('HDEL', key, field) end
     end
   end
 end
