@@ -7,12 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/shares"
 )
 
@@ -120,22 +118,19 @@ func (c *cursor) fetchLog(ctx context.Context) fetched {
 	return fetched{}
 }
 
-// detailOf makes detail of a part of the log that comes newest first. It reads no more of it than
-// windows need.
+// detailOf makes detail of a part of the log that comes newest first.
 func detailOf(messages []redis.XMessage, partition int) (*slice, error) {
 	n := len(messages)
 	d := &slice{
 		places: make([]shares.Position, n), accounts: make([]string, n), account: make([]uint32, n), weights: make([]shares.Weight, n),
 	}
 	for i, m := range messages {
-		at, err := parsePlace(m.ID)
-		at.Partition = partition
-		f := fields{values: m.Values}
-		to := n - 1 - i
-		d.places[to], d.accounts[to], d.account[to], d.weights[to] = at, f.text("a"), uint32(to), shares.Weight(f.number("w"))
-		if err := errors.Join(err, f.err); err != nil {
-			return nil, fmt.Errorf("share %s of partition %d: %w", m.ID, partition, err)
+		c, err := countedOf(m, partition)
+		if err != nil {
+			return nil, err
 		}
+		to := n - 1 - i
+		d.places[to], d.accounts[to], d.account[to], d.weights[to] = c.at, c.account, uint32(to), c.weight
 	}
 	return d, nil
 }
@@ -264,31 +259,6 @@ func (m *merge) next(ctx context.Context) (counted, bool, error) {
 	m.heads = m.heads[:len(m.heads)-1]
 	out := h.counted
 	return out, true, m.advance(ctx, h)
-}
-
-// entryOf reads a share of the log.
-func entryOf(m redis.XMessage, partition int) (shares.Entry, error) {
-	at, err := parsePlace(m.ID)
-	at.Partition = partition
-	f := fields{values: m.Values}
-	e := shares.Entry{Position: at, Share: shares.Share{
-		Account: f.text("a"), Worker: f.text("k"),
-		Weight: shares.Weight(f.number("w")), Unit: shares.Unit(f.number("u")),
-		Height: int32(f.number("n")), Time: time.UnixMilli(f.number("t")).UTC(),
-	}}
-	copy(e.Hash[:], f.text("h"))
-	copy(e.PreviousBlock[:], f.text("p"))
-	target, targetErr := gbt.TargetFromBits(uint32(f.number("g")))
-	e.Target = target
-	if _, ok := m.Values["b"]; ok {
-		e.Found = &shares.Found{
-			Bits: uint32(f.number("b")), Value: f.number("v"), Paid: f.number("d"), Window: shares.Weight(f.number("s")),
-		}
-	}
-	if err := errors.Join(err, targetErr, f.err); err != nil {
-		return shares.Entry{}, fmt.Errorf("share %s of partition %d: %w", m.ID, partition, err)
-	}
-	return e, nil
 }
 
 // fields reads what a hash or a log entry holds. The first thing that is missing or no number is the

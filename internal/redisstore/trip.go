@@ -174,6 +174,10 @@ func (t *trip) command(b batch) {
 		t.number(f.Value)
 		t.number(f.Paid)
 		t.number(int64(f.Window))
+		t.number(int64(first.Unit))
+		t.number(int64(first.Target.Bits()))
+		t.text = append(t.text, first.PreviousBlock[:]...)
+		t.end()
 	}
 }
 
@@ -191,16 +195,12 @@ func (t *trip) keysOf(k part, s *shares.Share) {
 
 // share writes what is recorded of a share.
 func (t *trip) share(s *shares.Share) {
-	t.text = append(t.text, s.Hash[:]...)
+	t.text = appendEntry(t.text, s)
 	t.end()
 	t.word(s.Account)
 	t.word(s.Worker)
 	t.number(int64(s.Weight))
-	t.number(int64(s.Unit))
-	t.number(int64(s.Target.Bits()))
 	t.number(int64(s.Height))
-	t.text = append(t.text, s.PreviousBlock[:]...)
-	t.end()
 	t.number(s.Time.UnixMilli())
 	number := s.Hash
 	slices.Reverse(number[:])

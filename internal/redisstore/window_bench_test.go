@@ -18,6 +18,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/shares"
 	"github.com/gbtpool/gbtpool/test/redisserver"
 )
@@ -62,13 +63,14 @@ type past struct {
 	accounts []string
 	// weights are those of the shares, oldest first. The first is that of the first account.
 	weights []shares.Weight
+	target  gbt.Target
 	// log is how many shares of a partition are in its log, and slice how many each of its slices has.
 	log, slice int
 }
 
 // newPast makes shares that weigh something between most and a half of it.
 func newPast(accounts, many int, most shares.Weight, name func(int) string) *past {
-	p := &past{accounts: make([]string, accounts), weights: make([]shares.Weight, many)}
+	p := &past{accounts: make([]string, accounts), weights: make([]shares.Weight, many), target: gbt.TargetFromHash(chainhash.Hash{31: 1})}
 	for i := range p.accounts {
 		p.accounts[i] = name(i)
 	}
@@ -147,10 +149,10 @@ func (p *past) writeShare(tb testing.TB, pipe redis.Pipeliner, k part, i int) {
 	tb.Helper()
 	place := p.place(i)
 	hash := sha256.Sum256([]byte(place.String()))
-	pipe.XAdd(tb.Context(), &redis.XAddArgs{Stream: k.log(), ID: place.String(), Values: []any{
-		"h", hash[:], "a", p.account(i), "k", "rig1", "w", int64(p.weights[i]), "u", 0, "g", 0x1d00ffff,
-		"n", 900_000, "p", hash[:], "t", place.Millis,
-	}})
+	pipe.XAdd(tb.Context(), &redis.XAddArgs{Stream: k.log(), ID: place.String(), Values: []any{"e", appendEntry(nil, &shares.Share{
+		Hash: hash, Account: p.account(i), Worker: "rig1", Weight: p.weights[i], Target: p.target,
+		PreviousBlock: hash, Height: 900_000, Time: time.UnixMilli(place.Millis),
+	})}})
 }
 
 // naive adds up what each account has in a window, and how many shares are in it.

@@ -201,13 +201,17 @@ func (m *memory) compare(t *testing.T, store *redisserver.Server) {
 			t.Fatal(err)
 		}
 		for _, e := range entries {
+			// A share begins with its hash and the block before, and then names the account.
 			var hash chainhash.Hash
-			text, _ := e.Values["h"].(string)
+			text, _ := e.Values["e"].(string)
 			copy(hash[:], text)
+			if len(text) < 65 || len(text) < 65+int(text[64]) {
+				t.Fatalf("an entry of %s is %q", log, e.Values)
+			}
 			if _, twice := credited[hash]; twice {
 				t.Errorf("share %s is credited twice", hash)
 			}
-			credited[hash], _ = e.Values["a"].(string)
+			credited[hash] = text[65 : 65+int(text[64])]
 		}
 	}
 	for hash, account := range m.acknowledged {

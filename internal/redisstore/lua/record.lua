@@ -3,14 +3,17 @@
 -- KEYS: state, log, sums, round, pool, then for each share: seen hashes of its height, account, worker, names of the
 -- account's workers; for a found block also: block, its frozen round, blocks.
 -- ARGV: ledger, place of the newest share that the gateway knows to be here, or nothing, most workers of an account,
--- how many shares, then for each: hash (32 bytes), account, worker, weight, unit, share target (bits), height, previous
--- block (32 bytes), time (ms), hash as a number in hexadecimal; for a found block also: hash in hexadecimal, bits,
--- value, paid, window. Several shares together weigh less than 2^53.
+-- how many shares, then for each: what the log keeps of it, which begins with its hash (32 bytes), account, worker,
+-- weight, height, time (ms), hash as a number in hexadecimal; for a found block also: hash in hexadecimal, bits, value,
+-- paid, window, unit, share target (bits), previous block (32 bytes). Several shares together weigh less than 2^53.
 -- Returns a line for each share: its place if it is new, = and its place if it was there, ! and why it is refused. One
 -- that was there as a plain share and comes again as a found block becomes the block.
 local log, sums, round = KEYS[2], KEYS[3], KEYS[4]
 local mark, many = ARGV[2], tonumber(ARGV[4])
-local found = many == 1 and ARGV[15]
+local found = many == 1 and ARGV[12]
+-- The hashes of the shares. The words of the one with number i begin at ARGV[7 * i - 2].
+local hashes = {}
+for i = 1, many do hashes[i] = string.sub(ARGV[7 * i - 2], 1, 32) end
 
 -- What numbers stay below that Lua adds without rounding.
 local EXACT = 9007199254740992
@@ -44,14 +47,11 @@ local function append(new, before, places)
   end
   local seen, last = {}, nil
   for _, i in ipairs(new) do
-    local at, key = 10 * i - 5, KEYS[4 * i + 2]
-    local hash = ARGV[at]
+    local key, hash, entry = KEYS[4 * i + 2], hashes[i], ARGV[7 * i - 2]
     if found then
-      last = write('XADD', log, '*', 'h', hash, 'a', ARGV[6], 'k', ARGV[7], 'w', ARGV[8], 'u', ARGV[9], 'g', ARGV[10],
-        'n', ARGV[11], 'p', ARGV[12], 't', ARGV[13], 'b', ARGV[16], 'v', ARGV[17], 'd', ARGV[18], 's', ARGV[19])
+      last = write('XADD', log, '*', 'e', entry, 'b', ARGV[13], 'v', ARGV[14], 'd', ARGV[15], 's', ARGV[16])
     else
-      last = write('XADD', log, '*', 'h', hash, 'a', ARGV[at + 1], 'k', ARGV[at + 2], 'w', ARGV[at + 3], 'u', ARGV[at + 4],
-        'g', ARGV[at + 5], 'n', ARGV[at + 6], 'p', ARGV[at + 7], 't', ARGV[at + 8])
+      last = write('XADD', log, '*', 'e', entry)
     end
     local list = seen[key] or {}
     seen[key], places[hash] = list, last
@@ -94,8 +94,8 @@ local function figures(new)
   local times, weights, bests, keys, last = {}, {}, {}, {}, {}
   local inPool, inAccount, inWorker, before = {}, {}, {}, nil
   for _, i in ipairs(new) do
-    local at, account, worker = 10 * i - 5, KEYS[4 * i + 3], KEYS[4 * i + 4]
-    times[i], weights[i], bests[i] = math.min(tonumber(ARGV[at + 8]), now), tonumber(ARGV[at + 3]), ARGV[at + 9]
+    local at, account, worker = 7 * i - 2, KEYS[4 * i + 3], KEYS[4 * i + 4]
+    times[i], weights[i], bests[i] = math.min(tonumber(ARGV[at + 5]), now), tonumber(ARGV[at + 3]), ARGV[at + 6]
     if not last[account] then keys[#keys + 1] = account end
     if not last[worker] then keys[#keys + 1] = worker end
     inPool[i], inAccount[i], inWorker[i] = before, last[account], last[worker]
@@ -103,7 +103,7 @@ local function figures(new)
   end
   -- An account has only so many workers with figures of their own: names cost nothing.
   local function admit(i)
-    local names, name = KEYS[4 * i + 5], ARGV[10 * i - 3]
+    local names, name = KEYS[4 * i + 5], ARGV[7 * i]
     if redis.call('SISMEMBER', names, name) == 1 then return true end
     if redis.call('SCARD', names) >= most then return false end
     undo[#undo + 1] = function() redis.call('SREM', names, name) end
@@ -124,8 +124,8 @@ end
 -- freeze ends the round for the share at a place, which is a found block.
 local function freeze(place)
   cut(KEYS[10], KEYS[11], KEYS[12], round, found, {'id', place, 'account', ARGV[6], 'worker', ARGV[7],
-    'weight', ARGV[8], 'unit', ARGV[9], 'target', ARGV[10], 'height', ARGV[11], 'previous', ARGV[12], 'time', ARGV[13],
-    'bits', ARGV[16], 'value', ARGV[17], 'paid', ARGV[18], 'window', ARGV[19]})
+    'weight', ARGV[8], 'unit', ARGV[17], 'target', ARGV[18], 'height', ARGV[9], 'previous', ARGV[19], 'time', ARGV[10],
+    'bits', ARGV[13], 'value', ARGV[14], 'paid', ARGV[15], 'window', ARGV[16]})
 end
 
 -- promote makes a block of the share at a place: it was recorded before anybody knew that it is one.
@@ -157,9 +157,9 @@ local function record(old, new, weight, low, places)
   write('HSET', state, unpack(set))
   local accounts, weights = {}, {}
   for _, i in ipairs(new) do
-    local account = ARGV[10 * i - 4]
+    local account = ARGV[7 * i - 1]
     if not weights[account] then accounts[#accounts + 1] = account end
-    weights[account] = (weights[account] or 0) + tonumber(ARGV[10 * i - 2])
+    weights[account] = (weights[account] or 0) + tonumber(ARGV[7 * i + 1])
   end
   addAll(sums, accounts, weights, true)
   addAll(round, accounts, weights, false)
@@ -171,40 +171,37 @@ return atomically(function()
   local old = redis.call('HMGET', state, 'ledger', 'floor', 'low', 'last', 'shares', 'rshares', 'rtotal', 'total', 'total+', 'compacted')
   if old[1] ~= ledger then refuse('FOREIGN', 'the partition belongs to ' .. (old[1] or 'no ledger')) end
   -- Which are here already?
-  local places, answers, hashes, refused = {}, {}, {}, false
+  local places, answers, asked, refused = {}, {}, {}, false
   for i = 1, many do
     local key = KEYS[4 * i + 2]
-    local list = hashes[key]
-    if not list then
-      list = {}
-      hashes[key] = list
-    end
-    list[#list + 1] = ARGV[10 * i - 5]
+    local list = asked[key] or {}
+    asked[key] = list
+    list[#list + 1] = hashes[i]
   end
-  for key, list in pairs(hashes) do
+  for key, list in pairs(asked) do
     for i, place in ipairs(redis.call('HMGET', key, unpack(list))) do
       if place then places[list[i]] = place end
     end
   end
-  if found and places[ARGV[5]] and redis.call('HEXISTS', KEYS[10], 'id') == 0 then promote(places[ARGV[5]]) end
+  if found and places[hashes[1]] and redis.call('HEXISTS', KEYS[10], 'id') == 0 then promote(places[hashes[1]]) end
   -- Which of the others are new? One may come twice.
   local floor, new, weight, low, twice = tonumber(old[2] or '-1'), {}, 0, nil, {}
   for i = 1, many do
-    local hash, height = ARGV[10 * i - 5], tonumber(ARGV[10 * i + 1])
+    local hash, height = hashes[i], tonumber(ARGV[7 * i + 2])
     if places[hash] then
       answers[i] = '=' .. places[hash]
     elseif height <= floor then
       answers[i], refused = '!OLD heights up to ' .. old[2] .. ' are forgotten', true
     elseif not twice[hash] then
       twice[hash], new[#new + 1] = true, i
-      weight, low = weight + tonumber(ARGV[10 * i - 2]), math.min(low or height, height)
+      weight, low = weight + tonumber(ARGV[7 * i + 1]), math.min(low or height, height)
     end
   end
   if mark ~= '' and (#new > 0 or refused) and lacks(mark, old[10] or '0-0') then
     refuse('BACK', 'the share at ' .. mark .. ' is not here any more')
   end
   if #new > 0 then record(old, new, weight, low, places) end
-  for _, i in ipairs(new) do answers[i] = places[ARGV[10 * i - 5]] end
-  for i = 1, many do answers[i] = answers[i] or '=' .. places[ARGV[10 * i - 5]] end
+  for _, i in ipairs(new) do answers[i] = places[hashes[i]] end
+  for i = 1, many do answers[i] = answers[i] or '=' .. places[hashes[i]] end
   return table.concat(answers, '\n')
 end)
