@@ -217,3 +217,28 @@ func TestAccountInOneTrip(t *testing.T) {
 		}
 	}
 }
+
+// TestBreadth says how many partitions go on how many trips: all at once where a trip waits for the disk, one each where
+// a cluster's servers share them, and else so few that the others gather meanwhile.
+func TestBreadth(t *testing.T) {
+	single, cluster := redis.NewClient(&redis.Options{}), redis.NewClusterClient(&redis.ClusterOptions{})
+	t.Cleanup(func() { _, _ = single.Close(), cluster.Close() })
+	for name, c := range map[string]struct {
+		client            redis.UniversalClient
+		waits             bool
+		trips, partitions int
+	}{
+		"one server":                       {single, false, maxTrips, maxBreadth},
+		"one server, waiting for its disk": {single, true, MaxPartitions, MaxPartitions},
+		"a cluster":                        {cluster, false, MaxPartitions, 1},
+		"a cluster, waiting for its disks": {cluster, true, MaxPartitions, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &Ledger{Client: &Client{redis: c.client}}
+			l.waitAOF.Store(c.waits)
+			if trips, partitions := l.breadth(); trips != c.trips || partitions != c.partitions {
+				t.Errorf("%d trips of %d partitions, want %d of %d", trips, partitions, c.trips, c.partitions)
+			}
+		})
+	}
+}
