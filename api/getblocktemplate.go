@@ -83,11 +83,8 @@ func decodeTemplateRequest(arg jsontext.Value, current func() string) (templateR
 	if arg.Kind() != '{' {
 		return req, wrongArgument(1, "template_request", arg, "object")
 	}
-	f, err := readFields(arg, "mode", "capabilities", "rules", "maxversion", "target", "nonces",
+	f := readFields(arg, "mode", "capabilities", "rules", "maxversion", "target", "nonces",
 		"sizelimit", "sigoplimit", "longpollid", "workid", "data")
-	if err != nil {
-		return req, err
-	}
 	req.proposal = f.proposal()
 	req.workID = f.text("workid")
 	if req.proposal {

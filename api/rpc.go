@@ -150,8 +150,8 @@ func unquote(v jsontext.Value) string {
 	return string(text)
 }
 
-// eachMember calls f for each member of a JSON object, and fails where the text is not JSON or
-// goes on after the object. A name is good until f returns.
+// eachMember calls f for each member of the JSON object that a text has to be, and fails where it is not JSON or
+// goes on after the object. A name is good until f returns. What is part of a text that was read needs only within.
 func eachMember(raw jsontext.Value, f func(name []byte, v jsontext.Value) error) error {
 	if w, ok := walk(raw, jsontext.KindBeginObject); ok {
 		return w.members(f)

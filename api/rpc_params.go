@@ -38,7 +38,8 @@ func (q *request) arguments(names ...string) ([]jsontext.Value, error) {
 
 func positional(params jsontext.Value, names []string, out []jsontext.Value) error {
 	i := 0
-	return eachElement(params, func(v jsontext.Value) error {
+	w := within(params)
+	return w.elements(func(v jsontext.Value) error {
 		if i == len(names) {
 			return fail(codeMisc, "too many parameters: there are %d", len(names))
 		}
@@ -50,7 +51,8 @@ func positional(params jsontext.Value, names []string, out []jsontext.Value) err
 
 func named(params jsontext.Value, names []string, out []jsontext.Value) error {
 	var args jsontext.Value
-	err := eachMember(params, func(name []byte, v jsontext.Value) error {
+	w := within(params)
+	err := w.members(func(name []byte, v jsontext.Value) error {
 		to := &args
 		if string(name) != "args" {
 			i := index(names, name)
@@ -97,20 +99,6 @@ func index(names []string, name []byte) int {
 	return -1
 }
 
-// members returns the named members of an object; those that are absent or null are not in the map.
-// Of a name that is there twice the first counts, as in Bitcoin Core. What else there is is not
-// looked at.
-func members(raw jsontext.Value, names ...string) (map[string]jsontext.Value, error) {
-	f, err := readFields(raw, names...)
-	out := make(map[string]jsontext.Value, len(names))
-	for i, v := range f.values {
-		if v != nil {
-			out[names[i]] = v
-		}
-	}
-	return out, err
-}
-
 // fields reads members of an object as types. What is absent reads as zero. Of several errors the
 // first stays in err, and is a *rpcError in Bitcoin Core's words where those exist.
 type fields struct {
@@ -119,10 +107,12 @@ type fields struct {
 	err    error
 }
 
-// readFields reads the named members of an object, as members does.
-func readFields(raw jsontext.Value, names ...string) (fields, error) {
+// readFields reads the named members of an object that is part of a request. Of a name that is there twice the first
+// counts, as in Bitcoin Core. What else there is is not looked at.
+func readFields(raw jsontext.Value, names ...string) fields {
 	f := fields{names: names, values: make([]jsontext.Value, len(names))}
-	err := eachMember(raw, func(name []byte, v jsontext.Value) error {
+	w := within(raw)
+	f.err = w.members(func(name []byte, v jsontext.Value) error {
 		if i := index(names, name); i >= 0 && f.values[i] == nil {
 			f.values[i] = v
 		}
@@ -133,7 +123,7 @@ func readFields(raw jsontext.Value, names ...string) (fields, error) {
 			f.values[i] = nil
 		}
 	}
-	return f, err
+	return f
 }
 
 // get returns a member; false if it is absent.
@@ -176,7 +166,8 @@ func (f *fields) texts(name string) []string {
 		return nil
 	}
 	list := make([]string, 0, 8)
-	if err := eachElement(v, func(v jsontext.Value) error {
+	w := within(v)
+	if err := w.elements(func(v jsontext.Value) error {
 		switch {
 		case len(list) == maxListed:
 			return fail(codeParameter, "%s: more than %d entries", name, maxListed)

@@ -7,7 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// walkSize is the longest text that is walked, in bytes: it is looked at twice, which costs less than a decoder.
+// walkSize is the longest request that is walked, in bytes: it is looked at twice, which costs less than a decoder.
 const walkSize = 4 << 10
 
 // walker goes through a value of which it is known that it is JSON.
@@ -19,19 +19,29 @@ type walker struct {
 // walk returns a walker for a short text that is JSON and begins with a bracket, behind which it stands; false for any
 // other.
 func walk(raw jsontext.Value, bracket jsontext.Kind) (walker, bool) {
-	if raw.Kind() != bracket || len(raw) > walkSize || !raw.IsValid(jsontext.AllowDuplicateNames(true)) {
+	if raw.Kind() != bracket || len(raw) > walkSize || !plainJSON(raw) && !raw.IsValid(jsontext.AllowDuplicateNames(true)) {
 		return walker{}, false
 	}
-	w := walker{raw: raw}
+	return within(raw), true
+}
+
+// within returns a walker for an object or an array that is part of a text which has been read, and so is JSON.
+func within(v jsontext.Value) walker {
+	w := walker{raw: v}
 	w.skip()
 	w.at++
-	return w, true
+	return w
 }
 
 // skip goes on to what is neither space nor a comma or colon, which only tell what is known.
 func (w *walker) skip() {
-	for strings.IndexByte(" \t\r\n,:", w.raw[w.at]) >= 0 {
-		w.at++
+	for {
+		switch w.raw[w.at] {
+		case ' ', '\t', '\r', '\n', ',', ':':
+			w.at++
+		default:
+			return
+		}
 	}
 }
 
@@ -63,7 +73,13 @@ func (w *walker) value() {
 
 // text goes past a string.
 func (w *walker) text() {
-	for w.at++; w.raw[w.at] != '"'; w.at++ {
+	w.at++
+	rest := w.raw[w.at:]
+	if end := bytes.IndexByte(rest, '"'); bytes.IndexByte(rest[:end], '\\') < 0 {
+		w.at += end + 1
+		return
+	}
+	for ; w.raw[w.at] != '"'; w.at++ {
 		if w.raw[w.at] == '\\' {
 			w.at++
 		}

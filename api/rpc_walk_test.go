@@ -52,3 +52,31 @@ func FuzzWalk(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPlainJSON takes no text for JSON that is none.
+func FuzzPlainJSON(f *testing.F) {
+	for _, text := range []string{
+		`{"method": "getblocktemplate", "params": [{"rules": ["segwit"], "a": [true, false, null]}], "id":-10}`,
+		" [ ] ", "{}", `{"a":1,"a":0}`, "\t7\r\n", `"a"`, `{"a":1}x`, `{"a":1}` + "\x00", `[1,]`, `[,1]`, `{"a"}`, `{"a":}`, `{a:1}`,
+		`{"a":1,}`, `{,}`, `[1`, `[1}`, `01`, `-`, `-01`, `1.5`, `1e3`, `truee`, `[tru]`, `nul`, ``, ` `, `"`, "\"\xff\"", "\"\t\"", `"\u0061"`,
+		"[[[[[[[[7]]]]]]]]", "[[[[[[[[[7]]]]]]]]]",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if plainJSON(raw) && !jsontext.Value(raw).IsValid(jsontext.AllowDuplicateNames(true)) {
+			t.Errorf("%q is taken for JSON", raw)
+		}
+	})
+}
+
+// TestPlainJSON knows what miners write.
+func TestPlainJSON(t *testing.T) {
+	for _, text := range []string{
+		shareText(), askTemplate, `[{"a":[{}, [], true ,false, null, 0, -1, 10]}]`, " 7\n", "[[[[[[[[7]]]]]]]]",
+	} {
+		if !plainJSON([]byte(text)) {
+			t.Errorf("%q is not taken for JSON", text)
+		}
+	}
+}

@@ -60,15 +60,13 @@ func (c *call) submission() (gbt.Submission, error) {
 	if args[1].Kind() != '{' {
 		return sub, nil
 	}
-	with, err := members(args[1], "workid", "coinbasesig", "coinbaseadd")
-	for name, to := range map[string]*string{
-		"workid": &sub.WorkID, "coinbasesig": &sub.CoinbaseSig, "coinbaseadd": &sub.CoinbaseAdd,
-	} {
-		if v := with[name]; v.Kind() == '"' {
+	with := readFields(args[1], "workid", "coinbasesig", "coinbaseadd")
+	for i, to := range [...]*string{&sub.WorkID, &sub.CoinbaseSig, &sub.CoinbaseAdd} {
+		if v := with.values[i]; v.Kind() == '"' {
 			*to = unquote(v)
 		}
 	}
-	return sub, err
+	return sub, nil
 }
 
 // submissionOf returns the caller's submission of a block in hexadecimal.
