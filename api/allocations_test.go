@@ -24,20 +24,20 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 	allocs.Check(t, []allocs.Bound{
-		{Path: "serve a small template", Most: 60, Bytes: 12 << 10, Why: "each miner, for each template: request, work and head", Run: served(askSmall)},
-		{Path: "serve a full template", Most: 60, Bytes: 12 << 10, Why: "the same: what all miners share is written as it is", Run: served(askFull)},
-		{Path: "serve a share", Most: 50, Bytes: 10 << 10, Why: "each share, beside what judge and ledger take", Run: served(share)},
+		{Path: "serve a small template", Most: 38, Bytes: 8 << 10, Why: "each miner, for each template: request, work and head", Run: served(askSmall)},
+		{Path: "serve a full template", Most: 38, Bytes: 8 << 10, Why: "the same: what all miners share is written as it is", Run: served(askFull)},
+		{Path: "serve a share", Most: 22, Bytes: 5 << 10, Why: "each share, beside what judge and ledger take", Run: served(share)},
 		{Path: "identify", Most: 14, Bytes: 2 << 10, Why: "each request: the user name and the address in it", Run: func() {
 			if c, ok := small.identify(r); !ok || c.err != nil {
 				t.Error(c.err)
 			}
 		}},
-		{Path: "decode a share", Most: 12, Bytes: 4 << 10, Why: "each share: the envelope, and its text once", Run: func() {
+		{Path: "decode a share", Most: 6, Bytes: 2 << 10, Why: "each share: the envelope, and its text once", Run: func() {
 			msg, err := decodeMessage(text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := call{request: msg.calls[0]}
+			c := call{request: msg.call}
 			if _, err := c.submission(); err != nil {
 				t.Error(err)
 			}

@@ -24,7 +24,7 @@ func BenchmarkDecodeSubmission(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		c := call{request: msg.calls[0]}
+		c := call{request: msg.call}
 		if _, err := c.submission(); err != nil {
 			b.Fatal(err)
 		}

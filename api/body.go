@@ -125,9 +125,15 @@ func (s *Server) readBody(out *stream, r *http.Request) (body []byte, release fu
 	release = func() {}
 	limit := s.cfg.Limits.Body
 	p := pace{out: out, from: time.Now(), grace: s.cfg.Limits.BodyGrace, rate: s.cfg.Limits.BodyRate}
+	if r.ContentLength > 0 && r.ContentLength <= min(smallBody, limit) {
+		if body, err = p.small(r.Body, r.ContentLength); err != nil {
+			return nil, release, unreadable(err)
+		}
+		return body, release, nil
+	}
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
-		buf.Grow(int(min(r.ContentLength, smallBody)) + bytes.MinRead) // more only for what has come
+		buf.Grow(smallBody + bytes.MinRead) // more only for what has come
 	}
 	if err = p.copy(&buf, r.Body, min(readSize, limit+1)); err == nil && buf.Len() == readSize {
 		// Small bodies always pass. One that goes on gets the room that it may need, or none.
@@ -150,10 +156,12 @@ func (s *Server) readBody(out *stream, r *http.Request) (body []byte, release fu
 		}
 	}
 	if err != nil && !errors.Is(err, errTooLarge) {
-		return nil, release, fmt.Errorf("read the request: %w", err)
+		return nil, release, unreadable(err)
 	}
 	return buf.Bytes(), release, err
 }
+
+func unreadable(err error) error { return fmt.Errorf("read the request: %w", err) }
 
 // pace makes a body come at a minimum rate.
 type pace struct {
@@ -162,6 +170,25 @@ type pace struct {
 	grace time.Duration
 	rate  int64 // bytes per second
 	done  int64
+}
+
+// small reads a body of known size, which has its grace for all of it. It is no error if there is less.
+func (p *pace) small(from io.Reader, size int64) ([]byte, error) {
+	if err := supported(p.out.control.SetReadDeadline(p.from.Add(p.grace))); err != nil {
+		return nil, err
+	}
+	body, n := make([]byte, size), 0
+	for n < len(body) {
+		m, err := from.Read(body[n:])
+		n += m
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return body[:n], nil
 }
 
 // copy reads up to limit bytes. It is no error if there are fewer.

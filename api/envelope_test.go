@@ -104,8 +104,12 @@ func FuzzDecodeMessage(f *testing.F) {
 		if len(msg.calls) > maxBatch {
 			t.Fatalf("%d calls", len(msg.calls))
 		}
-		for i := range msg.calls {
-			q := &msg.calls[i]
+		calls := msg.calls
+		if msg.found {
+			calls = append(calls, msg.call)
+		}
+		for i := range calls {
+			q := &calls[i]
 			for _, reply := range []pieces{q.reply(pieces{null()}, nil), q.reply(nil, asRPCError(errParse()))} {
 				if text := jsontext.Value(slices.Concat(reply...)); !text.IsValid(jsontext.AllowDuplicateNames(true)) {
 					t.Fatalf("the reply is no JSON: %s", text)

@@ -186,10 +186,10 @@ func FuzzTemplateRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, arg string) {
 		msg, err := decodeMessage([]byte(`{"method":"getblocktemplate","params":[` + arg + `]}`))
-		if err != nil || len(msg.calls) != 1 {
+		if err != nil || !msg.found {
 			return
 		}
-		args, err := msg.calls[0].arguments("template_request")
+		args, err := msg.call.arguments("template_request")
 		if err != nil {
 			return // more than one argument
 		}

@@ -230,7 +230,7 @@ func BenchmarkDecodeTemplateRequest(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		args, err := msg.calls[0].arguments("template_request")
+		args, err := msg.call.arguments("template_request")
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -29,6 +29,10 @@ func (q *request) notification() bool { return q.v2 && q.id == nil }
 
 // message is a request body: one call or a batch of calls.
 type message struct {
+	// call is the call of a body that is no batch, or what was read of one; there is none if found is false.
+	call  request
+	found bool
+	// calls are those of a batch.
 	calls []request
 	batch bool
 }
@@ -37,7 +41,7 @@ type message struct {
 // holds what came before the fault.
 func decodeMessage(body []byte) (message, error) {
 	if q, ok := decodeBlock(body); ok {
-		return message{calls: []request{q}}, nil
+		return message{call: q, found: true}, nil
 	}
 	return decodeGeneral(body)
 }
@@ -47,7 +51,7 @@ func decodeGeneral(body []byte) (message, error) {
 	switch jsontext.Value(body).Kind() {
 	case '{':
 		q, err := decodeRequest(body)
-		return message{calls: []request{q}}, err
+		return message{call: q, found: true}, err
 	case '[':
 		calls, err := decodeBatch(body)
 		return message{calls: calls, batch: true}, err
@@ -105,10 +109,22 @@ func decodeRequest(raw jsontext.Value) (request, error) {
 	})
 	q.v2 = string(version) == `"2.0"`
 	if method.Kind() == '"' {
-		q.method = unquote(method)
+		q.method = methodName(method)
 	}
 	q.err = q.check(version, method)
 	return q, err
+}
+
+// methodName is unquote for the name of a method. Those that nearly all calls have are not made anew.
+func methodName(v jsontext.Value) string {
+	switch string(v) {
+	case `"` + methodSubmitBlock + `"`:
+		return methodSubmitBlock
+	case `"` + methodGetBlockTemplate + `"`:
+		return methodGetBlockTemplate
+	default:
+		return unquote(v)
+	}
 }
 
 // check finds what is wrong with the envelope, in Bitcoin Core's order and words. An absent

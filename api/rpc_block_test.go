@@ -49,10 +49,10 @@ func FuzzDecodeBlock(f *testing.F) {
 func agree(t *testing.T, raw []byte, q request) {
 	t.Helper()
 	general, err := decodeGeneral(raw)
-	if err != nil || len(general.calls) != 1 || general.batch || general.calls[0].err != nil {
+	if err != nil || !general.found || general.batch || general.call.err != nil {
 		t.Fatalf("it is taken for a submission; the decoder has %v", err)
 	}
-	want := general.calls[0]
+	want := general.call
 	if diff := cmp.Diff([]string{want.method, string(want.id)}, []string{q.method, string(q.id)}); diff != "" || q.v2 != want.v2 {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

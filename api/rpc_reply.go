@@ -25,15 +25,6 @@ type pieces [][]byte
 // joinSize is the largest answer that is copied into one piece, so that it leaves in as few writes as it may.
 const joinSize = 16 << 10
 
-// join returns p as one piece, which takes the place of what is in buffer.
-func (p pieces) join(buffer *bytes.Buffer) pieces {
-	buffer.Reset()
-	for _, b := range p {
-		buffer.Write(b)
-	}
-	return pieces{buffer.Bytes()}
-}
-
 func (p pieces) size() (n int) {
 	for _, b := range p {
 		n += len(b)
@@ -120,7 +111,7 @@ func (s *Server) coded(h http.Header, c *call, body pieces) pieces {
 // the connection lives.
 type stream struct {
 	w       http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 	timeout time.Duration
 	// whole is whether large pieces are written in one, because the connection gives them the time that they need.
 	whole bool
@@ -138,7 +129,7 @@ type stream struct {
 
 func (s *Server) newStream(w http.ResponseWriter, r *http.Request) *stream {
 	return &stream{
-		w: w, control: http.NewResponseController(w), timeout: s.cfg.Limits.Write, whole: r.TLS == nil, buffers: &s.buffers,
+		w: w, control: *http.NewResponseController(w), timeout: s.cfg.Limits.Write, whole: r.TLS == nil, buffers: &s.buffers,
 	}
 }
 
@@ -158,17 +149,12 @@ func (s *stream) send(status int, body pieces) error {
 	size := body.size()
 	if !s.begun {
 		if len(body) > 0 {
-			s.w.Header().Set("Content-Length", strconv.Itoa(size))
+			s.only("Content-Length", strconv.Itoa(size))
 		}
 		s.head(status)
 	}
 	if size <= joinSize && len(body) > 0 {
-		buffer, ok := s.buffers.Get().(*bytes.Buffer)
-		if !ok {
-			buffer = new(bytes.Buffer)
-		}
-		defer s.buffers.Put(buffer) // nobody keeps what is written
-		body = body.join(buffer)
+		return s.sendSmall(body)
 	}
 	for _, b := range body {
 		if s.begin != nil && len(b) > writeSize {
@@ -191,6 +177,20 @@ func (s *stream) send(status int, body pieces) error {
 	return nil
 }
 
+// sendSmall sends a small answer in one piece.
+func (s *stream) sendSmall(body pieces) error {
+	buffer, ok := s.buffers.Get().(*bytes.Buffer)
+	if !ok {
+		buffer = new(bytes.Buffer)
+	}
+	defer s.buffers.Put(buffer) // nobody keeps what is written
+	buffer.Reset()
+	for _, b := range body {
+		buffer.Write(b)
+	}
+	return s.write(buffer.Bytes())
+}
+
 // header adds a header to the reply, unless that has begun.
 func (s *stream) header(name, value string) {
 	if !s.begun {
@@ -198,7 +198,7 @@ func (s *stream) header(name, value string) {
 	}
 }
 
-// only sets a header to one value, without a slice made for it as far as there is room.
+// only sets a header, whose name is in canonical form, to one value, without a slice made for it as far as there is room.
 func (s *stream) only(name, value string) {
 	if s.set == len(s.values) {
 		s.w.Header().Set(name, value)
@@ -206,7 +206,7 @@ func (s *stream) only(name, value string) {
 	}
 	at := s.set
 	s.values[at] = value
-	s.w.Header()[http.CanonicalHeaderKey(name)] = s.values[at : at+1 : at+1]
+	s.w.Header()[name] = s.values[at : at+1 : at+1]
 	s.set++
 }
 

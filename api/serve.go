@@ -126,7 +126,7 @@ func (s *Server) receive(out *stream, r *http.Request, room *func()) *call {
 	now := time.Now()
 	switch {
 	case fault != nil && msg.spoilt(tooLarge):
-		c := &call{request: msg.calls[0], caller: who, out: out, received: now}
+		c := &call{request: msg.call, caller: who, out: out, received: now}
 		c.method, c.err = methodSubmitBlock, fault
 		if c.id == nil {
 			c.id = null() // it may have come after the fault
@@ -139,7 +139,7 @@ func (s *Server) receive(out *stream, r *http.Request, room *func()) *call {
 		s.serveBatch(r, out, who, msg)
 		return nil
 	default:
-		return &call{request: msg.calls[0], caller: who, out: out, size: len(body), received: now}
+		return &call{request: msg.call, caller: who, out: out, size: len(body), received: now}
 	}
 }
 
@@ -147,11 +147,8 @@ func (s *Server) receive(out *stream, r *http.Request, room *func()) *call {
 // before the fault, or it is so large that it can be nothing else. Submissions are answered with a
 // rejection in that case too.
 func (m *message) spoilt(tooLarge bool) bool {
-	if m.batch || len(m.calls) == 0 {
-		return false
-	}
-	name := m.calls[0].method
-	return name == methodSubmitBlock || tooLarge && name == ""
+	name := m.call.method
+	return m.found && (name == methodSubmitBlock || tooLarge && name == "")
 }
 
 // unread answers a request whose body did not arrive.

@@ -157,6 +157,8 @@ type Server struct {
 	// current is the public part of GET /api/v1/template/current; nil until somebody asks.
 	current atomic.Pointer[templateText]
 	handler http.Handler
+	// submitting bounds how long submissions take.
+	submitting deadlines
 	// buffers are for answers on their way.
 	buffers sync.Pool
 }
@@ -183,8 +185,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, waiters: newWaiters(), users: newUsers(),
-		shares: bodyShares{used: make(map[netip.Prefix]int64)},
-		bodies: budget{limit: cfg.Limits.BodyMemory}, proposals: budget{limit: max(cfg.Limits.Body, cfg.Limits.BodyMemory/proposalMemory)},
+		shares:     bodyShares{used: make(map[netip.Prefix]int64)},
+		submitting: deadlines{after: cfg.Limits.Submit},
+		bodies:     budget{limit: cfg.Limits.BodyMemory}, proposals: budget{limit: max(cfg.Limits.Body, cfg.Limits.BodyMemory/proposalMemory)},
 	}
 	s.methods = s.methodTable()
 	var err error

@@ -13,8 +13,7 @@ import (
 // that sending it again will help.
 func (s *Server) submitBlock(ctx context.Context, c *call) (pieces, error) {
 	// Whether or not the miner waits for the answer, the work is done and may be a block.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Submit)
-	defer cancel()
+	ctx = s.submitting.from(ctx, c.received)
 	sub, err := c.submission()
 	var v gbt.Verdict
 	if err != nil {
