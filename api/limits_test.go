@@ -205,6 +205,26 @@ func TestUnreadBody(t *testing.T) {
 	})
 }
 
+// TestUnreadAnswer: an answer that nobody reads does not hold the connection, whatever the server writes first.
+func TestUnreadAnswer(t *testing.T) {
+	inBubble(t, func(p *pool) {
+		t := p.t
+		share := `{"method":"submitblock","params":["00"],"id":1}`
+		size := "Content-Length: " + strconv.Itoa(len(share))
+		for _, request := range []string{
+			post(share), post(`{"jsonrpc":"2.0","method":"submitblock","params":["00"]}`),
+			wire("", "Host: pool", credentials, size, "Expect: 100-continue"), wire("", "Host: pool", size),
+		} {
+			c := p.dial()
+			send(t, c, request)
+			time.Sleep(p.cfg.Limits.Write + p.cfg.Limits.BodyGrace + time.Second)
+			if n, err := c.Read(make([]byte, 4096)); !errors.Is(err, io.EOF) {
+				t.Errorf("%q holds its connection: %d bytes, %v", request, n, err)
+			}
+		}
+	})
+}
+
 func TestLargeHeader(t *testing.T) {
 	p := newPool(t).serve()
 	got := exchange(t, p.dial(), wire("", "Host: pool", "X: "+strings.Repeat("x", 100_000)))

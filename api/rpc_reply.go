@@ -153,7 +153,10 @@ func (s *stream) send(status int, body pieces) error {
 		}
 		s.head(status)
 	}
-	if size <= joinSize && len(body) > 0 {
+	if len(body) == 0 {
+		return s.hurry() // the server writes what there is
+	}
+	if size <= joinSize {
 		return s.sendSmall(body)
 	}
 	for _, b := range body {
@@ -221,8 +224,13 @@ func (s *stream) head(status int) {
 	s.w.WriteHeader(status)
 }
 
+// hurry gives the client its time to read what is written next.
+func (s *stream) hurry() error {
+	return supported(s.control.SetWriteDeadline(time.Now().Add(s.timeout)))
+}
+
 func (s *stream) write(b []byte) error {
-	if err := supported(s.control.SetWriteDeadline(time.Now().Add(s.timeout))); err != nil {
+	if err := s.hurry(); err != nil {
 		return err
 	}
 	_, err := s.w.Write(b)

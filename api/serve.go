@@ -105,8 +105,12 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 // be read or is a batch. A call may wait for long, and so does without the stack that this takes. room is set to
 // what gives back the memory of the body.
 func (s *Server) receive(out *stream, r *http.Request, room *func()) *call {
+	if r.Header["Expect"] != nil {
+		s.bound(out.w) // the server writes something before it reads the body
+	}
 	who, ok := s.identify(r)
 	if !ok {
+		s.bound(out.w)
 		s.refuse(r, out, &request{id: null()}, errNoUser())
 		return nil
 	}

@@ -229,15 +229,14 @@ func (s *Server) routes() (http.Handler, error) {
 }
 
 // minersFirst returns routes with a way past them for JSON-RPC, on which nothing of them has a say: each handler
-// between would be on the stack of everybody who waits.
+// between would be on the stack of everybody who waits. It bounds its requests itself.
 func (s *Server) minersFirst(routes chi.Router) http.Handler {
-	return &shortcut{Router: routes, bound: s.bound, miners: s.cfg.Proxies.Identify(http.HandlerFunc(s.serveRPC))}
+	return &shortcut{Router: routes, miners: s.cfg.Proxies.Identify(http.HandlerFunc(s.serveRPC))}
 }
 
 // shortcut is routes of which JSON-RPC goes another way.
 type shortcut struct {
 	chi.Router
-	bound  func(http.ResponseWriter)
 	miners http.Handler
 }
 
@@ -247,7 +246,6 @@ func (c *shortcut) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.Router.ServeHTTP(w, r)
 		return
 	}
-	c.bound(w)
 	c.miners.ServeHTTP(w, r)
 }
 

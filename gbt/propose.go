@@ -56,7 +56,7 @@ func (j *Judge) propose(ctx context.Context, s Submission) (Ruling, error) {
 		// Work must not live on what the pool paid long ago by being declared again and again.
 		return Ruling{}, reject(StaleWork, "the work that the coinbase was issued with is too old to declare anything of it")
 	}
-	if err := j.checkHeader(st, c); err != nil {
+	if err := checkHeader(st, c); err != nil {
 		return Ruling{}, err
 	}
 	set, own, err := j.setOf(ctx, state, st, c)

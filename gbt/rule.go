@@ -21,6 +21,8 @@ const maxFutureTime = blockchain.MaxTimeOffsetSeconds
 
 // standing is what a submission stands on: the work that it is of, and where that was issued from.
 type standing struct {
+	// now is when the submission was looked at.
+	now  time.Time
 	work terms
 	// declared is set if the submission is of declared work.
 	declared *declaration
@@ -87,7 +89,7 @@ func (j *Judge) rule(ctx context.Context, state *feedState, s Submission, c *can
 	if err != nil {
 		return Share{}, err
 	}
-	if err := j.checkHeader(st, c); err != nil {
+	if err := checkHeader(st, c); err != nil {
 		return Share{}, err
 	}
 	set, own, err := j.setOf(ctx, state, st, c)
@@ -149,7 +151,7 @@ func (j *Judge) arrive(ctx context.Context, state *feedState, s Submission, c *c
 func (j *Judge) identify(ctx context.Context, state *feedState, s Submission, c *candidate) (*standing, error) {
 	now, previous := j.cfg.Now(), c.header.PrevBlock
 	tok, found := c.findToken()
-	st := &standing{}
+	st := &standing{now: now}
 	var issued bool
 	if st.work, issued = j.open(tok, s, c); !issued && previous == state.tip {
 		st.work, issued = j.sealer.open(tok, state.previousTip, s.Account)
@@ -251,7 +253,7 @@ func (s *standing) place(state *feedState, previous chainhash.Hash) error {
 }
 
 // checkHeader compares the header with the template.
-func (j *Judge) checkHeader(st *standing, c *candidate) error {
+func checkHeader(st *standing, c *candidate) error {
 	t := st.template
 	if c.header.Bits != t.Bits {
 		return reject(BadDiffbits, "bits are %08x, want %08x", c.header.Bits, t.Bits)
@@ -267,7 +269,7 @@ func (j *Judge) checkHeader(st *standing, c *candidate) error {
 		return reject(BadVersion, "version is %08x, want %08x but for bits %08x, with bits %08x set",
 			got, want, free&^t.VBRequired, t.VBRequired)
 	}
-	latest, allowed := j.cfg.Now().Unix()+maxFutureTime, maxTime(st.work.issued)
+	latest, allowed := st.now.Unix()+maxFutureTime, maxTime(st.work.issued)
 	switch at := c.header.Timestamp.Unix(); {
 	case at < t.MinTime:
 		return reject(TimeTooOld, "time is %d, want at least %d", at, t.MinTime)
