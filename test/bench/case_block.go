@@ -157,17 +157,20 @@ func (l *lab) wakeLimit(ctx context.Context, s *limitServer, check func(*answer)
 		if err := c.poll(ctx, "x", s.waiting); err != nil {
 			return err
 		}
-		times, err = c.collect(ctx, check, func(ctx context.Context) (time.Time, error) {
-			at := time.Now()
-			status, err := get(ctx, "http://"+s.addr+wakePath)
-			if err == nil && status != http.StatusOK {
-				err = fmt.Errorf("%s: status %d", wakePath, status)
-			}
-			return at, err
-		})
+		times, err = c.collect(ctx, check, s.wake)
 		return err
 	})
 	return times, err
+}
+
+// wake has a limit program answer all who wait, and returns when it was told to.
+func (s *limitServer) wake(ctx context.Context) (time.Time, error) {
+	at := time.Now()
+	status, err := get(ctx, "http://"+s.addr+wakePath)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s: status %d", wakePath, status)
+	}
+	return at, err
 }
 
 // slowPollers measures whether those who read wait for some who do not.

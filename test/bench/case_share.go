@@ -12,25 +12,34 @@ const shareClients = 64
 // same bytes.
 func shareCase(ctx context.Context, l *lab) ([]row, error) {
 	var rows []row
-	for _, mode := range []struct {
+	for _, kind := range []struct {
+		name  string
+		form  form
 		fsync string
 		least float64
-	}{{"everysec", 0.5}, {"always", 0.35}} {
-		l.say("appendfsync %s", mode.fsync)
+	}{
+		{"shares, appendfsync everysec", short, "everysec", 0.5},
+		{"shares, appendfsync always", short, "always", 0.35},
+		{"shares with a merkle branch, appendfsync everysec", merkled, "everysec", 0.5},
+	} {
+		l.say("%s", kind.name)
 		err := l.within(func() error {
-			got, err := l.shares(ctx, mode.fsync, mode.least)
+			got, err := l.shares(ctx, kind.name, kind.fsync, kind.form)
+			if err == nil {
+				got[0].Bars = []bar{atLeast(kind.least, ratioToLimit)}
+			}
 			rows = append(rows, got...)
 			return err
 		})
 		if err != nil {
-			return rows, fmt.Errorf("appendfsync %s: %w", mode.fsync, err)
+			return rows, fmt.Errorf("%s: %w", kind.name, err)
 		}
 	}
 	return rows, nil
 }
 
-// shares measures one way to sync the ledger.
-func (l *lab) shares(ctx context.Context, fsync string, least float64) ([]row, error) {
+// shares measures shares of one form and one way to sync the ledger.
+func (l *lab) shares(ctx context.Context, name, fsync string, f form) ([]row, error) {
 	node, err := l.startNode(ctx, hardBits)
 	if err != nil {
 		return nil, err
@@ -40,15 +49,11 @@ func (l *lab) shares(ctx context.Context, fsync string, least float64) ([]row, e
 	if err != nil {
 		return nil, err
 	}
-	rows, err := l.compareShares(ctx, g, shareLoad{
-		what: "shares, appendfsync " + fsync, pids: []int{g.pid(), redis.PID()}, limit: "null",
+	return l.compareShares(ctx, g, shareLoad{
+		what: name, pids: []int{g.pid(), redis.PID()}, limit: "null",
 		limitIs: "a bare net/http handler that reads the same %d bytes and answers null",
-		form:    short, clients: shareClients, each: l.pick(200, 2),
+		form:    f, clients: shareClients, each: l.pick(200, 2),
 	})
-	if err == nil {
-		rows[0].Bars = []bar{atLeast(least, ratioToLimit)}
-	}
-	return rows, err
 }
 
 // shareLoad is how many send how many shares in a turn.

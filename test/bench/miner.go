@@ -29,6 +29,8 @@ type form int
 const (
 	// short ends with the coinbase (BIP 23, submit/coinbase).
 	short form = iota
+	// merkled ends with the coinbase's merkle branch (BIP 23, share/merkle).
+	merkled
 	// whole has all transactions.
 	whole
 )
@@ -55,10 +57,7 @@ func minerOf(work *client.Template, user string, f form) (*miner, error) {
 	if err != nil {
 		return nil, err
 	}
-	serialize := block.Abbreviated
-	if f == whole {
-		serialize = block.Serialize
-	}
+	serialize := map[form]func() ([]byte, error){short: block.Abbreviated, merkled: block.Merkled, whole: block.Serialize}[f]
 	raw, err := serialize()
 	if err != nil {
 		return nil, err

@@ -37,10 +37,10 @@ func (c *benchCase) lasts(o options) time.Duration {
 func cases() []benchCase {
 	return []benchCase{
 		{name: "template", takes: 40 * time.Second, run: templateCase},
-		{name: "polls", takes: 45 * time.Second, run: pollsCase},
+		{name: "polls", takes: 55 * time.Second, run: pollsCase},
 		{name: "new-block", takes: 2 * time.Minute, run: blockCase},
 		{name: "node-answer", takes: 25 * time.Second, run: answerCase},
-		{name: "share", takes: 30 * time.Second, run: shareCase},
+		{name: "share", takes: 45 * time.Second, run: shareCase},
 		{name: "full-share", takes: 20 * time.Second, run: fullShareCase},
 		{name: "found", takes: 10 * time.Second, run: foundCase},
 		{name: "gateways", takes: 20 * time.Second, run: gatewaysCase},
