@@ -196,16 +196,18 @@ func (c *candidate) root(set *txSet) chainhash.Hash {
 
 // block returns the block as it goes to the nodes: with the known transactions that the merkle root
 // commits to, if there are any, in place of what the miner sent, or left out, of them.
-func (c *candidate) block() ([]byte, error) {
+func (c *candidate) block() (RawBlock, error) {
 	switch {
 	case c.known != nil:
 		coinbase := c.coinbase
 		coinbase.witness = nil // that which the known commitment is made with
 		return c.known.block(&c.header, &coinbase)
 	case c.sent == wholeBlock:
-		return serializeBlock(&c.header, &c.coinbase, c.count, len(c.rest), func(b []byte) []byte { return append(b, c.rest...) })
+		b, err := beginBlock(&c.header, &c.coinbase, c.count)
+		b.rest, b.size = c.rest, b.size+len(c.rest)
+		return b, err
 	default:
-		return nil, fmt.Errorf("no transactions are known here that the merkle root %s commits to", c.header.MerkleRoot)
+		return RawBlock{}, fmt.Errorf("no transactions are known here that the merkle root %s commits to", c.header.MerkleRoot)
 	}
 }
 
@@ -218,31 +220,37 @@ func (c *candidate) weight(set *txSet) (weight, size int64) {
 }
 
 // block returns a block of s.
-func (s *txSet) block(header *wire.BlockHeader, coinbase *coinbaseTx) ([]byte, error) {
-	return serializeBlock(header, coinbase, s.count(), int(s.size), s.appendTo)
+func (s *txSet) block(header *wire.BlockHeader, coinbase *coinbaseTx) (RawBlock, error) {
+	b, err := beginBlock(header, coinbase, s.count())
+	b.txs, b.size = s.txs, b.size+int(s.size)
+	return b, err
 }
 
 // block returns a block of set on t that only lacks its proof of work.
 func (t *Template) block(set *txSet, coinbase *coinbaseTx, at int64) ([]byte, error) {
-	return set.block(&wire.BlockHeader{
+	b, err := set.block(&wire.BlockHeader{
 		Version: t.Version, PrevBlock: t.PreviousBlock, Bits: t.Bits, Timestamp: time.Unix(at, 0),
 		MerkleRoot: MerkleRoot(coinbase.txid(), set.branch),
 	}, coinbase)
+	if err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
-// serializeBlock returns a block of count transactions: coinbase, to which the witness is added
-// that miners leave out, and size bytes that rest appends.
-func serializeBlock(header *wire.BlockHeader, coinbase *coinbaseTx, count uint64, size int, rest func([]byte) []byte) ([]byte, error) {
+// beginBlock returns the beginning of a block of count transactions, up to its coinbase, to which the witness is added
+// that miners leave out.
+func beginBlock(header *wire.BlockHeader, coinbase *coinbaseTx, count uint64) (RawBlock, error) {
 	first := coinbase.whole()
-	out := bytes.NewBuffer(make([]byte, 0, wire.MaxBlockHeaderPayload+wire.MaxVarIntPayload+len(first)+size))
+	out := bytes.NewBuffer(make([]byte, 0, wire.MaxBlockHeaderPayload+wire.MaxVarIntPayload+len(first)))
 	if err := header.Serialize(out); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+		return RawBlock{}, fmt.Errorf("header: %w", err)
 	}
 	if err := wire.WriteVarInt(out, 0, count); err != nil {
-		return nil, fmt.Errorf("transaction count: %w", err)
+		return RawBlock{}, fmt.Errorf("transaction count: %w", err)
 	}
 	out.Write(first)
-	return rest(out.Bytes()), nil
+	return NewRawBlock(out.Bytes()), nil
 }
 
 // findToken returns the token in the coinbase's scriptSig, which follows the height.

@@ -12,7 +12,7 @@ type departures struct {
 	at time.Time
 }
 
-func (d *departures) SubmitBlock(context.Context, []byte) (Reason, error) {
+func (d *departures) SubmitBlock(context.Context, RawBlock) (Reason, error) {
 	d.at = time.Now()
 	return "", nil
 }

@@ -303,7 +303,7 @@ func (j *Judge) offer(ctx context.Context, s Submission, c *candidate, readErr e
 	var reason Reason
 	err := readErr
 	if err == nil {
-		var block []byte
+		var block RawBlock
 		if block, err = c.block(); err == nil {
 			reason, err = j.cfg.Network.SubmitBlock(ctx, block)
 		}

@@ -180,7 +180,7 @@ func checkShare(t *testing.T, p *pool, s Submission, v Verdict, offers [][]byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reason, err := p.net.propose(t.Context(), raw)
+	reason, err := p.net.propose(t.Context(), raw.Bytes())
 	if err != nil || reason != "" || bits.Len64(c.count) > 22 {
 		t.Fatalf("the block is %q, %v", reason, err)
 	}

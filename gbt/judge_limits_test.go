@@ -27,13 +27,13 @@ func TestBlockWeight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		block, err := btcutil.NewBlockFromBytes(raw)
+		block, err := btcutil.NewBlockFromBytes(raw.Bytes())
 		if err != nil {
 			t.Fatal(err)
 		}
 		weight, size := c.weight(c.known)
-		if want := blockchain.GetBlockWeight(block); weight != want || size != int64(len(raw)) {
-			t.Errorf("%s: weight %d and %d bytes, want %d and %d", kind.name, weight, size, want, len(raw))
+		if want := blockchain.GetBlockWeight(block); weight != want || size != int64(raw.Size()) {
+			t.Errorf("%s: weight %d and %d bytes, want %d and %d", kind.name, weight, size, want, raw.Size())
 		}
 	}
 }

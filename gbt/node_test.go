@@ -132,7 +132,8 @@ type fakeNetwork struct {
 	blocks, proposed [][]byte // held by mu
 }
 
-func (n *fakeNetwork) SubmitBlock(ctx context.Context, block []byte) (Reason, error) {
+func (n *fakeNetwork) SubmitBlock(ctx context.Context, b RawBlock) (Reason, error) {
+	block := b.Bytes()
 	n.mu.Lock()
 	n.blocks = append(n.blocks, block)
 	n.mu.Unlock()

@@ -36,12 +36,12 @@ type News struct {
 // Network is the full nodes as the far side of a block: where one is offered or only checked.
 // Implementations are safe for concurrent use.
 type Network interface {
-	// SubmitBlock offers a serialised block to all nodes at once and returns as soon as one has
+	// SubmitBlock offers a block to all nodes at once and returns as soon as one has
 	// accepted it (an empty reason), or when those that answer have refused it (the reason of the
 	// node that leads, in BIP 22's or Bitcoin Core's words), or when ctx ends. The nodes that have
 	// not answered by then are offered the block with retries all the same. An error means that
 	// no node has answered.
-	SubmitBlock(ctx context.Context, block []byte) (Reason, error)
+	SubmitBlock(ctx context.Context, block RawBlock) (Reason, error)
 	// Propose asks the leading node whether a block is valid except for its proof of work
 	// (BIP 23, Block Proposal). An empty reason means that it is.
 	Propose(ctx context.Context, block []byte) (Reason, error)

@@ -112,11 +112,11 @@ func (c *Chain) Propose(ctx context.Context, raw []byte) (gbt.Reason, error) {
 
 // SubmitBlock implements node.Miner. A block that does not make its branch the best is
 // node.Inconclusive, also when it comes again.
-func (c *Chain) SubmitBlock(ctx context.Context, raw []byte) (gbt.Reason, error) {
+func (c *Chain) SubmitBlock(ctx context.Context, raw gbt.RawBlock) (gbt.Reason, error) {
 	if err := ended(ctx); err != nil {
 		return "", err
 	}
-	block, err := decode(raw)
+	block, err := decode(raw.Bytes())
 	if err != nil {
 		return "", err
 	}

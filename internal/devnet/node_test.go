@@ -88,7 +88,7 @@ func (e elsewhere) Spend(t *testing.T) chainhash.Hash {
 
 func (e elsewhere) Submit(t *testing.T, block []byte) {
 	t.Helper()
-	if _, err := e.chain.SubmitBlock(t.Context(), block); err != nil {
+	if _, err := e.chain.SubmitBlock(t.Context(), gbt.NewRawBlock(block)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -140,13 +140,13 @@ func TestProofOfWork(t *testing.T) {
 	if reason, err := chain.Propose(t.Context(), encode(t, block)); err != nil || reason != "" {
 		t.Errorf("proposal: %q, %v", reason, err)
 	}
-	if reason, err := chain.SubmitBlock(t.Context(), encode(t, block)); err != nil || reason != gbt.HighHash {
+	if reason, err := chain.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))); err != nil || reason != gbt.HighHash {
 		t.Errorf("block without proof of work: %q, %v; want %q", reason, err, gbt.HighHash)
 	}
 	for hash := block.BlockHash(); !tmpl.NetworkTarget.MetBy(hash); hash = block.BlockHash() {
 		block.Header.Nonce++
 	}
-	if reason, err := chain.SubmitBlock(t.Context(), encode(t, block)); err != nil || reason != "" {
+	if reason, err := chain.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))); err != nil || reason != "" {
 		t.Errorf("block with proof of work: %q, %v", reason, err)
 	}
 }
@@ -217,7 +217,7 @@ func TestDuplicates(t *testing.T) {
 		{"second at its height", late, node.Inconclusive},
 		{"second again", late, node.Inconclusive},
 	} {
-		if got, err := chain.SubmitBlock(t.Context(), encode(t, step.block)); err != nil || got != step.want {
+		if got, err := chain.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, step.block))); err != nil || got != step.want {
 			t.Errorf("%s: %q, %v; want %q", step.name, got, err, step.want)
 		}
 	}
@@ -247,7 +247,7 @@ func TestClose(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"Template":       func() error { _, err := chain.Template(t.Context(), ""); return err },
 		"Propose":        func() error { _, err := chain.Propose(t.Context(), block); return err },
-		"SubmitBlock":    func() error { _, err := chain.SubmitBlock(t.Context(), block); return err },
+		"SubmitBlock":    func() error { _, err := chain.SubmitBlock(t.Context(), gbt.NewRawBlock(block)); return err },
 		"Block":          func() error { _, err := chain.Block(t.Context(), chainhash.Hash{}); return err },
 		"Output":         func() error { _, err := chain.Output(t.Context(), wire.OutPoint{}); return err },
 		"Generate":       func() error { _, err := chain.Generate(t.Context(), 1, nil); return err },

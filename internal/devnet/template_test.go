@@ -176,7 +176,7 @@ func TestLongPollMempool(t *testing.T) {
 	for hash := refused.BlockHash(); !tmpl.NetworkTarget.MetBy(hash); hash = refused.BlockHash() {
 		refused.Header.Nonce++
 	}
-	if reason, err := chain.SubmitBlock(t.Context(), encode(t, refused)); err != nil || reason != gbt.BadTxnmrklroot {
+	if reason, err := chain.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, refused))); err != nil || reason != gbt.BadTxnmrklroot {
 		t.Errorf("a spoilt block: %q, %v", reason, err)
 	}
 	select {

@@ -278,7 +278,7 @@ func (f *fakeNode) Propose(ctx context.Context, _ []byte) (gbt.Reason, error) {
 	return ruling.reason, ruling.err
 }
 
-func (f *fakeNode) SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error) {
+func (f *fakeNode) SubmitBlock(ctx context.Context, block gbt.RawBlock) (gbt.Reason, error) {
 	if err := f.enter(ctx, "submit"); err != nil {
 		return "", err
 	}
@@ -290,7 +290,7 @@ func (f *fakeNode) SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, e
 			f.verdicts = f.verdicts[min(1, len(f.verdicts)-1):]
 		}
 		if v == (verdict{}) {
-			f.best = f.world.add(block)
+			f.best = f.world.add(block.Bytes())
 		}
 	})
 	return v.reason, v.err

@@ -43,9 +43,9 @@ type Miner interface {
 	// Propose checks a serialised block except for its proof of work (BIP 23, Block Proposal).
 	// The empty Reason means valid.
 	Propose(ctx context.Context, block []byte) (gbt.Reason, error)
-	// SubmitBlock offers a serialised block. The empty Reason means that the node accepted it;
+	// SubmitBlock offers a block. The empty Reason means that the node accepted it;
 	// gbt.Duplicate that it had it already.
-	SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error)
+	SubmitBlock(ctx context.Context, block gbt.RawBlock) (gbt.Reason, error)
 }
 
 // Coins is what a node does for whoever pays: blocks and transactions in full, and what is unspent.

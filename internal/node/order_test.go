@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/gbtpool/gbtpool/gbt"
 )
 
 // order gives an order and lets it take effect.
@@ -59,7 +61,7 @@ func TestDrain(t *testing.T) {
 		if a.count("best") == watched {
 			t.Error("not followed any more")
 		}
-		if _, err := r.set.SubmitBlock(t.Context(), w.block(b.best, easyBits)); err != nil {
+		if _, err := r.set.SubmitBlock(t.Context(), gbt.NewRawBlock(w.block(b.best, easyBits))); err != nil {
 			t.Error(err)
 		}
 		r.after(time.Second)

@@ -100,6 +100,9 @@ func (s *Set) checkers(previous chainhash.Hash) []*watcher {
 	return append(first, rest...)
 }
 
+// headerSize is the length of a serialised block header.
+const headerSize = 80
+
 // previousOf returns the previous block's hash of a serialised block; zero if it has no header.
 func previousOf(block []byte) (previous chainhash.Hash) {
 	if len(block) >= headerSize {

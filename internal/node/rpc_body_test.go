@@ -17,7 +17,7 @@ func TestHexBody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "raw")
 		q := request{JSONRPC: "1.0", ID: rapid.Uint64().Draw(t, "id"), Method: "submitblock"}
-		b, err := hexBody(q, raw)
+		b, err := hexBody(q, len(raw), inPieces(raw, rapid.SliceOfN(rapid.IntRange(0, 100), 0, 5).Draw(t, "pieces")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,6 +32,22 @@ func TestHexBody(t *testing.T) {
 			}
 		}
 	})
+}
+
+// inPieces cuts raw into pieces of some sizes, and one of what is left.
+func inPieces(raw []byte, sizes []int) pieces {
+	var list [][]byte
+	for _, size := range sizes {
+		size = min(size, len(raw))
+		list, raw = append(list, raw[:size]), raw[size:]
+	}
+	list = append(list, raw)
+	return func(number int) ([]byte, bool) {
+		if number >= len(list) {
+			return nil, false
+		}
+		return list[number], true
+	}
 }
 
 // readPieces reads all there is with buffers of several sizes, of one byte too.
@@ -55,10 +71,10 @@ func readPieces(t *rapid.T, from io.Reader) string {
 func TestHexReader(t *testing.T) {
 	for _, size := range []int{1, 2, 511, 512, 513, 5000} {
 		raw := []byte(strings.Repeat("\x01\xfe", size))[:size]
-		if err := iotest.TestReader(&hexReader{left: raw}, []byte(hex.EncodeToString(raw))); err != nil {
+		if err := iotest.TestReader(&hexReader{raw: inPieces(raw, []int{0, 1, 700, 0})}, []byte(hex.EncodeToString(raw))); err != nil {
 			t.Errorf("%d bytes: %v", size, err)
 		}
-		text, err := io.ReadAll(iotest.OneByteReader(&hexReader{left: raw}))
+		text, err := io.ReadAll(iotest.OneByteReader(&hexReader{raw: inPieces(raw, []int{1, 1, 0, 3})}))
 		if diff := cmp.Diff(hex.EncodeToString(raw), string(text)); diff != "" || err != nil {
 			t.Errorf("%d bytes one by one: %v, %s", size, err, diff)
 		}

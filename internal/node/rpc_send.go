@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gbtpool/gbtpool/gbt"
 )
 
 // bufferSize is how much is read and written at a time, in bytes.
@@ -81,9 +83,9 @@ func (r *RPC) send(ctx context.Context, method string, params ...any) (json.RawM
 	return r.sendBody(ctx, method, &body{before: text})
 }
 
-// sendHex is send with raw in hexadecimal as the only parameter.
-func (r *RPC) sendHex(ctx context.Context, method string, raw []byte) (json.RawMessage, error) {
-	b, err := hexBody(r.request(method), raw)
+// sendHex is send with a block in hexadecimal as the only parameter.
+func (r *RPC) sendHex(ctx context.Context, method string, block gbt.RawBlock) (json.RawMessage, error) {
+	b, err := hexBody(r.request(method), block.Size(), block.Piece)
 	if err != nil {
 		return nil, r.fail(method, err)
 	}

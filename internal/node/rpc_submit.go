@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/btcsuite/btcd/chainhash/v2"
-
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
@@ -24,16 +22,13 @@ const (
 	notBestPrevBtcd       gbt.Reason = "inconclusive-not-best-prvblk"
 )
 
-// headerSize is the length of a serialised block header.
-const headerSize = 80
-
 // SubmitBlock implements Miner. The node's word is not always its judgement: Core answers
 // "inconclusive" for a block that it keeps without checking, and btcd accepts orphans and side
 // branches without a word and has "already" what it holds for invalid. So unless the word decides,
 // the node is asked whether its best chain has the block: that is accepted (or a duplicate), a
 // place on a side branch is Inconclusive, and none at all is PrevUnknown. An error that matches
 // ErrUndecodable means that the block is no block.
-func (r *RPC) SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error) {
+func (r *RPC) SubmitBlock(ctx context.Context, block gbt.RawBlock) (gbt.Reason, error) {
 	const method = "submitblock"
 	sending, cancel := context.WithTimeoutCause(ctx, r.cfg.Timeout, r.slow())
 	defer cancel()
@@ -57,8 +52,8 @@ func (r *RPC) SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error)
 
 // settle returns onBest if the node's best chain has the block, Inconclusive or PrevUnknown if
 // not, and what was said if the node does not answer.
-func (r *RPC) settle(ctx context.Context, block []byte, said, onBest gbt.Reason) gbt.Reason {
-	h, err := r.Header(ctx, chainhash.DoubleHashH(block[:min(len(block), headerSize)]))
+func (r *RPC) settle(ctx context.Context, block gbt.RawBlock, said, onBest gbt.Reason) gbt.Reason {
+	h, err := r.Header(ctx, block.Hash())
 	switch {
 	case errors.Is(err, ErrUnknownBlock):
 		return PrevUnknown

@@ -115,7 +115,7 @@ func TestRecordedErrors(t *testing.T) {
 	if err := r.call(t.Context(), nil, "nosuchmethod"); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("unknown method: got %v, want ErrUnsupported", err)
 	}
-	if _, err := r.SubmitBlock(t.Context(), recordedBlock(t, "submit cut short")); !errors.Is(err, ErrUndecodable) {
+	if _, err := r.SubmitBlock(t.Context(), gbt.NewRawBlock(recordedBlock(t, "submit cut short"))); !errors.Is(err, ErrUndecodable) {
 		t.Errorf("cut block: got %v, want ErrUndecodable", err)
 	}
 	if _, err := r.post(t.Context(), &login{bitcoindtest.User, "password"}, &body{before: []byte("{bad json")}); rpcCode(err) != -32700 {
@@ -255,7 +255,9 @@ func TestRecordedVerdicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			block := recordedBlock(t, name)
 			s.From(name)
-			ask := r.SubmitBlock
+			ask := func(ctx context.Context, block []byte) (gbt.Reason, error) {
+				return r.SubmitBlock(ctx, gbt.NewRawBlock(block))
+			}
 			if name[:len("proposal")] == "proposal" {
 				ask = r.Propose
 			}
@@ -302,7 +304,7 @@ func TestSubmitSettles(t *testing.T) {
 				}
 				return `{"result":` + test.header + `,"error":null,"id":1}`
 			})
-			got, err := r.SubmitBlock(t.Context(), make([]byte, headerSize))
+			got, err := r.SubmitBlock(t.Context(), gbt.NewRawBlock(make([]byte, headerSize)))
 			if err != nil || got != test.want {
 				t.Fatalf("got %q, %v, want %q", got, err, test.want)
 			}
@@ -375,7 +377,7 @@ func TestRPCContexts(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"BestBlock": func() error { _, err := r.BestBlock(t.Context()); return err },
 		"Template":  func() error { _, err := r.Template(t.Context(), ""); return err },
-		"Submit":    func() error { _, err := r.SubmitBlock(t.Context(), nil); return err },
+		"Submit":    func() error { _, err := r.SubmitBlock(t.Context(), gbt.NewRawBlock(nil)); return err },
 	} {
 		if err := call(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s of a hanging node: got %v, want a deadline", name, err)

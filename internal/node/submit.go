@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/btcsuite/btcd/chainhash/v2"
-
 	"github.com/gbtpool/gbtpool/gbt"
 )
 
@@ -116,7 +114,7 @@ func (o outcome) accepted() bool {
 
 // SubmitBlock implements gbt.Network. A node that does not answer at the first attempt does not
 // hold up a refusal by those that do; it is offered the block all the same.
-func (s *Set) SubmitBlock(ctx context.Context, block []byte) (gbt.Reason, error) {
+func (s *Set) SubmitBlock(ctx context.Context, block gbt.RawBlock) (gbt.Reason, error) {
 	if !s.offers.begin() {
 		return "", errShutDown
 	}
@@ -190,12 +188,12 @@ func (s *Set) verdict(heard map[int]outcome, cause error) (gbt.Reason, error) {
 
 // offerBlock offers a block to the node until it takes or refuses it. It leaves in outcomes what
 // came of the first attempt and what of the last.
-func (w *watcher) offerBlock(ctx context.Context, block []byte, outcomes chan<- outcome) {
+func (w *watcher) offerBlock(ctx context.Context, block gbt.RawBlock, outcomes chan<- outcome) {
 	count, began := &w.set.counts[w.id], w.set.cfg.Now()
 	count.pending.Add(1)
 	defer count.pending.Add(-1)
 	log := w.set.cfg.Log.With(slog.String("node", w.node.Name()),
-		slog.String("block", chainhash.DoubleHashH(block[:min(len(block), headerSize)]).String()))
+		slog.String("block", block.Hash().String()))
 	for attempt := 1; ; attempt++ {
 		o := w.offerOnce(ctx, block)
 		switch {
@@ -242,7 +240,7 @@ func (w *watcher) answered(what BlockResult, began time.Time) {
 
 // offerOnce submits a block once. The node is asked again if it gave no answer or does not know
 // the previous block, which it may be about to learn.
-func (w *watcher) offerOnce(ctx context.Context, block []byte) outcome {
+func (w *watcher) offerOnce(ctx context.Context, block gbt.RawBlock) outcome {
 	reason, err := within(ctx, w.set.cfg.CallTimeout, func(ctx context.Context) (gbt.Reason, error) {
 		return w.node.SubmitBlock(ctx, block)
 	})

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/gbtpool/gbtpool/gbt"
 )
 
 // BenchmarkSubmitBlock offers a full block to a node. What counts is left-ns, the time until the node sees the
@@ -34,7 +36,7 @@ func BenchmarkSubmitBlock(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		start := time.Now()
-		if _, err := r.SubmitBlock(b.Context(), block); err != nil {
+		if _, err := r.SubmitBlock(b.Context(), gbt.NewRawBlock(block)); err != nil {
 			b.Fatal(err)
 		}
 		a := <-arrivals

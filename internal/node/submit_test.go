@@ -77,7 +77,7 @@ func TestSubmitBlock(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				start := time.Now()
-				got, err := r.set.SubmitBlock(ctx, block)
+				got, err := r.set.SubmitBlock(ctx, gbt.NewRawBlock(block))
 				if got != test.want || (err != nil) != test.wantErr {
 					t.Errorf("got %q, %v, want %q", got, err, test.want)
 				}
@@ -117,7 +117,7 @@ func TestAnswered(t *testing.T) {
 		}, []*fakeNode{a, b, c})
 		defer r.stop()
 		r.after(time.Minute)
-		if _, err := r.set.SubmitBlock(t.Context(), w.block(tip, easyBits)); err != nil {
+		if _, err := r.set.SubmitBlock(t.Context(), gbt.NewRawBlock(w.block(tip, easyBits))); err != nil {
 			t.Fatal(err)
 		}
 		r.after(150 * time.Second)
@@ -144,7 +144,7 @@ func TestOwnBlock(t *testing.T) {
 		r := newRig(t, func(c *SetConfig) { c.WatchEvery = time.Hour }, []*fakeNode{a})
 		defer r.stop()
 		r.after(time.Second)
-		if reason, err := r.set.SubmitBlock(t.Context(), w.block(tip, easyBits)); reason != "" || err != nil {
+		if reason, err := r.set.SubmitBlock(t.Context(), gbt.NewRawBlock(w.block(tip, easyBits))); reason != "" || err != nil {
 			t.Fatalf("got %q, %v", reason, err)
 		}
 		r.after(0)
@@ -165,7 +165,7 @@ func TestSubmitToLostNodes(t *testing.T) {
 		r := newRig(t, nil, []*fakeNode{a, b, c})
 		defer r.stop()
 		r.after(time.Minute)
-		if reason, err := r.set.SubmitBlock(t.Context(), w.block(tip, easyBits)); reason != "" || err != nil {
+		if reason, err := r.set.SubmitBlock(t.Context(), gbt.NewRawBlock(w.block(tip, easyBits))); reason != "" || err != nil {
 			t.Fatalf("got %q, %v", reason, err)
 		}
 		r.after(30 * time.Second)
@@ -199,7 +199,7 @@ func TestShutdownDrains(t *testing.T) {
 				a.set(func(f *fakeNode) { f.hung = true })
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
-				if _, err := r.set.SubmitBlock(ctx, w.block(tip, easyBits)); err == nil {
+				if _, err := r.set.SubmitBlock(ctx, gbt.NewRawBlock(w.block(tip, easyBits))); err == nil {
 					t.Error("no error though no node answered")
 				}
 				start := time.Now()
@@ -211,7 +211,7 @@ func TestShutdownDrains(t *testing.T) {
 				if took := time.Since(start); test.took > 0 && took != test.took || took > 10*time.Second {
 					t.Errorf("shutting down took %s", took)
 				}
-				if _, err := r.set.SubmitBlock(t.Context(), nil); !errors.Is(err, errShutDown) {
+				if _, err := r.set.SubmitBlock(t.Context(), gbt.NewRawBlock(nil)); !errors.Is(err, errShutDown) {
 					t.Errorf("after the end: got %v", err)
 				}
 				if lost := strings.Contains(r.logged(), "shut down before"); lost != (test.taken == 0) {
@@ -235,7 +235,7 @@ func TestLeadersReason(t *testing.T) {
 		r.after(time.Second)
 		b.extend()
 		r.after(time.Second)
-		if got, err := r.set.SubmitBlock(t.Context(), w.block(tip, easyBits)); got != "bad-cb-amount" || err != nil {
+		if got, err := r.set.SubmitBlock(t.Context(), gbt.NewRawBlock(w.block(tip, easyBits))); got != "bad-cb-amount" || err != nil {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})

@@ -63,11 +63,11 @@ func (n *observedNode) Template(ctx context.Context, pollID string) (json.RawMes
 	return n.Chain.Template(ctx, pollID)
 }
 
-func (n *observedNode) SubmitBlock(ctx context.Context, raw []byte) (gbt.Reason, error) {
+func (n *observedNode) SubmitBlock(ctx context.Context, raw gbt.RawBlock) (gbt.Reason, error) {
 	reason, err := n.Chain.SubmitBlock(ctx, raw)
 	if reason == "" && err == nil {
 		var b wire.MsgBlock
-		if err := b.Deserialize(bytes.NewReader(raw)); err != nil {
+		if err := b.Deserialize(bytes.NewReader(raw.Bytes())); err != nil {
 			return "", err
 		}
 		n.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/internal/node"
 	"github.com/gbtpool/gbtpool/payouts"
 )
@@ -28,7 +29,7 @@ func (c contract) fund() coin {
 	t := c.t
 	block := assemble(t, fetch(t, c.Node))
 	solve(t, block, true)
-	wantReason(t, "the block that pays the coin", "")(c.Node.SubmitBlock(t.Context(), encode(t, block)))
+	wantReason(t, "the block that pays the coin", "")(c.Node.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 	c.Elsewhere.Generate(t, 100)
 	coinbase := block.Transactions[0]
 	return coin{wire.OutPoint{Hash: coinbase.TxHash()}, coinbase.TxOut[0].Value}
@@ -56,8 +57,8 @@ func (c contract) blocksInFull() {
 	main := assemble(t, tmpl)
 	solve(t, main, true)
 	side := branch(t, n, tmpl.PreviousBlock, tmpl.Version, 1)[0]
-	wantReason(t, "block", "")(n.SubmitBlock(t.Context(), encode(t, main)))
-	wantReason(t, "side branch", node.Inconclusive)(n.SubmitBlock(t.Context(), encode(t, side)))
+	wantReason(t, "block", "")(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, main))))
+	wantReason(t, "side branch", node.Inconclusive)(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, side))))
 	if len(main.Transactions) != 2 {
 		t.Errorf("the block has %d transactions, want two", len(main.Transactions))
 	}

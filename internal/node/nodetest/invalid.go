@@ -30,7 +30,7 @@ func (c contract) transactionsRefused() {
 	// A coin that anyone can spend once it is mature.
 	first := assemble(t, fetch(t, n))
 	solve(t, first, true)
-	wantReason(t, "the first block", "")(n.SubmitBlock(t.Context(), encode(t, first)))
+	wantReason(t, "the first block", "")(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, first))))
 	c.Elsewhere.Spend(t)
 	c.Elsewhere.Spend(t)
 	tmpl := fetch(t, n)
@@ -50,13 +50,13 @@ func (c contract) transactionsRefused() {
 		solve(t, block, false)
 		wantReason(t, tc.name+": proposal", tc.want)(n.Propose(t.Context(), encode(t, block)))
 		solve(t, block, true)
-		wantReason(t, tc.name+": block", tc.want)(n.SubmitBlock(t.Context(), encode(t, block)))
+		wantReason(t, tc.name+": block", tc.want)(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 		wantBest(t, n, tmpl.PreviousBlock)
 	}
 	block := assemble(t, tmpl)
 	wantReason(t, "proposal", "")(n.Propose(t.Context(), encode(t, block)))
 	hash := solve(t, block, true)
-	wantReason(t, "block", "")(n.SubmitBlock(t.Context(), encode(t, block)))
+	wantReason(t, "block", "")(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 	wantBest(t, n, hash)
 }
 

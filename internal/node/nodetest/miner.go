@@ -60,7 +60,7 @@ func (c contract) blockAccepted() {
 	wantReason(t, "proposal", "")(n.Propose(t.Context(), encode(t, block)))
 	wantBest(t, n, before.Best)
 
-	wantReason(t, "block", "")(n.SubmitBlock(t.Context(), encode(t, block)))
+	wantReason(t, "block", "")(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 	wantBest(t, n, hash)
 	want := node.Header{
 		Hash: hash, Previous: before.Best, Height: before.Height + 1, Bits: block.Header.Bits,
@@ -74,7 +74,7 @@ func (c contract) blockAccepted() {
 	if got := header(t, n, before.Best).Confirmations; got != 2 {
 		t.Errorf("the block below has %d confirmations, want 2", got)
 	}
-	wantReason(t, "the same block again", gbt.Duplicate)(n.SubmitBlock(t.Context(), encode(t, block)))
+	wantReason(t, "the same block again", gbt.Duplicate)(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 
 	next := fetch(t, n)
 	if next.PreviousBlock != hash {
@@ -111,16 +111,16 @@ func (c contract) blocksRefused() {
 		tc.spoil(block)
 		solve(t, block, true)
 		wantReason(t, tc.name+": proposal", orAny(tc.propose))(n.Propose(t.Context(), encode(t, block)))
-		wantReason(t, tc.name+": block", orAny(tc.submit))(n.SubmitBlock(t.Context(), encode(t, block)))
+		wantReason(t, tc.name+": block", orAny(tc.submit))(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 		wantBest(t, n, tip.Hash)
 	}
 	block := assemble(t, tmpl)
 	solve(t, block, false)
-	wantReason(t, "no proof of work: block", gbt.HighHash)(n.SubmitBlock(t.Context(), encode(t, block)))
+	wantReason(t, "no proof of work: block", gbt.HighHash)(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 	wantBest(t, n, tip.Hash)
 	// Nothing of all this stands in the way of the good one.
 	hash := solve(t, block, true)
-	wantReason(t, "block", "")(n.SubmitBlock(t.Context(), encode(t, block)))
+	wantReason(t, "block", "")(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 	wantBest(t, n, hash)
 }
 
@@ -131,7 +131,7 @@ func (c contract) undecodable() {
 		if reason, err := n.Propose(t.Context(), raw); !errors.Is(err, node.ErrUndecodable) {
 			t.Errorf("%s: proposal: %q, %v; want ErrUndecodable", name, reason, err)
 		}
-		if reason, err := n.SubmitBlock(t.Context(), raw); !errors.Is(err, node.ErrUndecodable) {
+		if reason, err := n.SubmitBlock(t.Context(), gbt.NewRawBlock(raw)); !errors.Is(err, node.ErrUndecodable) {
 			t.Errorf("%s: block: %q, %v; want ErrUndecodable", name, reason, err)
 		}
 	}
@@ -146,7 +146,7 @@ func (c contract) reorganisation() {
 	poll := startPoll(t, n, before.LongPollID)
 	blocks := branch(t, n, fork.Best, before.Version, 3)
 	for i, block := range blocks[:2] {
-		reason, err := n.SubmitBlock(t.Context(), encode(t, block))
+		reason, err := n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block)))
 		if err != nil || reason != node.Inconclusive {
 			t.Errorf("block %d of a side branch: %q, %v; want %q", i, reason, err, node.Inconclusive)
 		}
@@ -156,7 +156,7 @@ func (c contract) reorganisation() {
 	if side.Height != fork.Height+2 || side.Confirmations != -1 || side.Previous != blocks[0].BlockHash() {
 		t.Errorf("a block of the side branch is %+v", side)
 	}
-	wantReason(t, "the block that makes the branch the best", "")(n.SubmitBlock(t.Context(), encode(t, blocks[2])))
+	wantReason(t, "the block that makes the branch the best", "")(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, blocks[2]))))
 
 	tip := blocks[2].BlockHash()
 	wantBest(t, n, tip)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/internal/node"
 )
 
@@ -147,7 +148,7 @@ func (c contract) concurrentUse() {
 	for range 3 {
 		block := assemble(t, fetch(t, n))
 		hash := solve(t, block, true)
-		wantReason(t, "block", "")(n.SubmitBlock(t.Context(), encode(t, block)))
+		wantReason(t, "block", "")(n.SubmitBlock(t.Context(), gbt.NewRawBlock(encode(t, block))))
 		wantBest(t, n, hash)
 	}
 	calls.Wait()

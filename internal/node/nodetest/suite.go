@@ -9,6 +9,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"github.com/gbtpool/gbtpool/gbt"
 	"github.com/gbtpool/gbtpool/internal/node"
 )
 
@@ -130,7 +131,7 @@ func (c contract) contextEnded() {
 		"Header":          func() error { _, err := n.Header(ctx, best); return err },
 		"Template":        func() error { _, err := n.Template(ctx, ""); return err },
 		"Propose":         func() error { _, err := n.Propose(ctx, block); return err },
-		"SubmitBlock":     func() error { _, err := n.SubmitBlock(ctx, block); return err },
+		"SubmitBlock":     func() error { _, err := n.SubmitBlock(ctx, gbt.NewRawBlock(block)); return err },
 		"Block":           func() error { _, err := n.Block(ctx, best); return err },
 		"SendTransaction": func() error { return n.SendTransaction(ctx, []byte{1}) },
 		"Output":          func() error { _, err := n.Output(ctx, wire.OutPoint{}); return err },
