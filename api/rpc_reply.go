@@ -119,6 +119,8 @@ type stream struct {
 	begin func()
 	// buffers has *bytes.Buffer for small answers.
 	buffers *sync.Pool
+	// conn is the connection; nil if there is TLS between.
+	conn *conn
 	// begun is true once bytes are out: the status is 200 then, and no error can be told any more.
 	begun bool
 
@@ -128,8 +130,9 @@ type stream struct {
 }
 
 func (s *Server) newStream(w http.ResponseWriter, r *http.Request) *stream {
+	own, _ := r.Context().Value(connKey{}).(*conn)
 	return &stream{
-		w: w, control: *http.NewResponseController(w), timeout: s.cfg.Limits.Write, whole: r.TLS == nil, buffers: &s.buffers,
+		conn: own, w: w, control: *http.NewResponseController(w), timeout: s.cfg.Limits.Write, whole: r.TLS == nil, buffers: &s.buffers,
 	}
 }
 
@@ -146,8 +149,8 @@ func (s *stream) beat() error {
 
 // send sends the reply. With an empty body only the status counts.
 func (s *stream) send(status int, body pieces) error {
-	size := body.size()
-	if !s.begun {
+	size, sized := body.size(), !s.begun
+	if sized {
 		if len(body) > 0 {
 			s.only("Content-Length", strconv.Itoa(size))
 		}
@@ -159,12 +162,25 @@ func (s *stream) send(status int, body pieces) error {
 	if size <= joinSize {
 		return s.sendSmall(body)
 	}
+	return s.sendLarge(body, sized)
+}
+
+// sendLarge sends a large answer in its pieces. What is small before and after a large one goes out with it, if the
+// answer ends where it says that it does: the client is woken once for all of them.
+func (s *stream) sendLarge(body pieces, sized bool) error {
+	corked := false
 	for _, b := range body {
 		if s.begin != nil && len(b) > writeSize {
 			if err := s.control.Flush(); err != nil {
 				return err
 			}
 			s.begin()
+		}
+		if !corked && sized && s.conn != nil && len(b) > joinSize {
+			if err := cork(s.conn.Conn, true); err != nil {
+				return err
+			}
+			corked = true
 		}
 		for len(b) > 0 {
 			n := len(b)
@@ -177,7 +193,10 @@ func (s *stream) send(status int, body pieces) error {
 			b = b[n:]
 		}
 	}
-	return nil
+	if !corked {
+		return nil
+	}
+	return errors.Join(s.control.Flush(), cork(s.conn.Conn, false))
 }
 
 // sendSmall sends a small answer in one piece.

@@ -25,7 +25,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ReadHeaderTimeout: s.cfg.Limits.Header,
 		MaxHeaderBytes:    s.cfg.Limits.HeaderBytes,
 		IdleTimeout:       s.cfg.Limits.Idle,
-		ConnContext:       guard.Connected,
+		ConnContext:       connected,
 		// What goes wrong on single connections is of interest only to who looks for it.
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
@@ -66,6 +66,17 @@ func (s *Server) serveMetrics(ctx context.Context) (stop func() error) {
 		}
 		return err
 	}
+}
+
+// connKey is the context key of a connection.
+type connKey struct{}
+
+// connected puts a connection, if HTTP is spoken on it without TLS, and the address of its other end into a context.
+func connected(ctx context.Context, c net.Conn) context.Context {
+	if own, ok := c.(*conn); ok {
+		ctx = context.WithValue(ctx, connKey{}, own)
+	}
+	return guard.Connected(ctx, c)
 }
 
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
