@@ -40,8 +40,8 @@ func TestAllocations(t *testing.T) {
 				t.Error(err)
 			}
 		}},
-		{Path: "judge an abbreviated share", Most: 12, Bytes: 2 << 10, Why: "nearly every share: header, token and coinbase", Run: judged(short, "")},
-		{Path: "judge a full block as a share", Most: 14, Bytes: 2 << 20, Why: "the block's bytes once, and nothing for each transaction", Run: judged(whole, "")},
+		{Path: "judge an abbreviated share", Most: 6, Bytes: 2 << 10, Why: "nearly every share: header, token and coinbase", Run: judged(short, "")},
+		{Path: "judge a full block as a share", Most: 6, Bytes: 2 << 20, Why: "the block's bytes once, and nothing for each transaction", Run: judged(whole, "")},
 		{Path: "refuse a hash that is too high", Most: 9, Bytes: 2 << 10, Why: "what costs its sender nothing has to cost nothing here: the header alone", Run: judged(missed, HighHash)},
 		{Path: "seal a token", Most: 1, Bytes: 512, Why: "each work: an HMAC", Run: func() { p.issuer.sealer.seal(terms, previous, account) }},
 		{Path: "open a token", Most: 1, Bytes: 512, Why: "each share: an HMAC", Run: func() {

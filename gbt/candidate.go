@@ -121,6 +121,10 @@ func (c *candidate) readCount(raw []byte) (rest []byte, err error) {
 		c.count = uint64(raw[0])
 		return raw[1:], nil
 	}
+	if len(raw) > 2 && raw[0] == 0xfd && raw[2] != 0 { // as nearly all full blocks begin
+		c.count = uint64(binary.LittleEndian.Uint16(raw[1:]))
+		return raw[3:], nil
+	}
 	r := bytes.NewReader(raw)
 	c.count, err = wire.ReadVarInt(r, 0)
 	return raw[len(raw)-r.Len():], err

@@ -2,6 +2,7 @@ package gbt
 
 import (
 	"math/big"
+	"math/bits"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -86,4 +87,15 @@ func (s *Share) Work() *big.Int {
 	}
 	work.Mul(work, big.NewInt(max(0, s.Paid)))
 	return work.Div(work, big.NewInt(s.Full))
+}
+
+// Hashes is Work as an integer of 64 bits; false if that is not known to fit.
+func (s *Share) Hashes() (uint64, bool) {
+	work, ok := s.Target.Hashes()
+	if !ok || s.Paid >= s.Full {
+		return work, ok
+	}
+	high, low := bits.Mul64(work, uint64(max(0, s.Paid)))
+	part, _ := bits.Div64(high, low, uint64(s.Full)) // which is less than work, for less is paid than could be
+	return part, true
 }

@@ -1,10 +1,12 @@
 package gbt
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
+	"math/bits"
 
 	"github.com/btcsuite/btcd/blockchain"
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -156,6 +158,41 @@ func (t Target) MetBy(hash chainhash.Hash) bool {
 func (t Target) Work() *big.Int {
 	n := new(big.Int).Lsh(big.NewInt(1), 256)
 	return n.Div(n, new(big.Int).Add(t.Big(), big.NewInt(1)))
+}
+
+// Hashes is Work as an integer of 64 bits, which is made in a fraction of the time; false if it is not known to fit, as
+// beyond a difficulty of 2^31.
+func (t Target) Hashes() (uint64, bool) {
+	var divisor [4]uint64 // target+1, the highest part first
+	carry := uint64(1)
+	for i := len(divisor) - 1; i >= 0; i-- {
+		divisor[i], carry = bits.Add64(binary.BigEndian.Uint64(t[8*i:]), 0, carry)
+	}
+	if carry != 0 {
+		return 1, true
+	}
+	// The highest 64 bits of the divisor give a quotient that is at most two too large (Knuth, 4.3.1, theorem B).
+	shift := bits.LeadingZeros64(divisor[0])
+	highest, dividend := divisor[0]<<shift|divisor[1]>>(64-shift), uint64(1)<<shift
+	if divisor[0] == 0 || highest <= dividend {
+		return 0, false
+	}
+	quotient, _ := bits.Div64(dividend, 0, highest)
+	for !timesFits(quotient, divisor) {
+		quotient--
+	}
+	return quotient, true
+}
+
+// timesFits reports whether a product is at most 2^256.
+func timesFits(n uint64, by [4]uint64) bool {
+	var above, rest uint64
+	for i := len(by) - 1; i >= 0; i-- {
+		high, low := bits.Mul64(n, by[i])
+		low, carry := bits.Add64(low, above, 0)
+		above, rest = high+carry, rest|low
+	}
+	return above == 0 || above == 1 && rest == 0
 }
 
 // Difficulty returns the target relative to difficulty 1. It is for display only: it is rounded.

@@ -160,3 +160,44 @@ func TestTargetDifficulty(t *testing.T) {
 		}
 	}
 }
+
+// TestHashes is Work, for all that takes fewer than 2^63 hashes, as share targets do.
+func TestHashes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var target Target
+		zeros := rapid.IntRange(0, len(target)).Draw(t, "zeros")
+		fill := rapid.SampledFrom([]*rapid.Generator[byte]{rapid.Byte(), rapid.Just[byte](0), rapid.Just[byte](0xff)}).Draw(t, "fill")
+		for i := zeros; i < len(target); i++ {
+			target[i] = fill.Draw(t, "byte")
+		}
+		if zeros < len(target) {
+			target[zeros] = rapid.ByteRange(1, 0xff).Draw(t, "first")
+		}
+		want := target.Work()
+		got, ok := target.Hashes()
+		if ok && (!want.IsUint64() || got != want.Uint64()) {
+			t.Fatalf("%s: %d, want %s", target, got, want)
+		}
+		if !ok && want.BitLen() < 64 {
+			t.Fatalf("%s: %s hashes are not known to fit", target, want)
+		}
+		s := Share{Target: target, Full: rapid.Int64Range(1, math.MaxInt64).Draw(t, "full")}
+		s.Paid = rapid.OneOf(rapid.Int64Range(-1, s.Full), rapid.Int64()).Draw(t, "paid")
+		part, fits := s.Hashes()
+		if work := s.Work(); fits != ok || fits && (!work.IsUint64() || part != work.Uint64()) {
+			t.Fatalf("%s, %d of %d: %d, %t, want %s", target, s.Paid, s.Full, part, fits, work)
+		}
+	})
+}
+
+func BenchmarkHashes(b *testing.B) {
+	target, err := TargetFromDifficulty(8192)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, ok := target.Hashes(); !ok {
+			b.Fatal("too many")
+		}
+	}
+}

@@ -34,7 +34,9 @@ import (
 type token [tokenSize]byte
 
 const (
-	tokenSize     = 38
+	tokenSize = 38
+	// tokenText is how many characters its text has.
+	tokenText     = (tokenSize*8 + 5) / 6
 	tokenMACStart = 30
 	// macSize is how much of an HMAC tokens carry.
 	macSize = 8
@@ -147,18 +149,23 @@ func (t token) String() string {
 
 // isWorkID reports whether a workid is the token's.
 func (t token) isWorkID(workID string) bool {
-	var text [(tokenSize*8 + 5) / 6]byte
+	var text [tokenText]byte
 	base64.RawURLEncoding.Encode(text[:], t[:])
 	return string(text[:]) == workID
 }
 
 // parseToken reads a workid that may be a token.
 func parseToken(workID string) (token, bool) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(workID)
-	if err != nil || len(raw) != tokenSize {
+	var text [tokenText]byte
+	if len(workID) != len(text) {
 		return token{}, false
 	}
-	return token(raw), true
+	copy(text[:], workID)
+	var tok token
+	if n, err := base64.RawURLEncoding.Strict().Decode(tok[:], text[:]); err != nil || n != tokenSize {
+		return token{}, false
+	}
+	return tok, true
 }
 
 // putUint stores the low bytes of n, big-endian, in as many bytes as b has.

@@ -17,7 +17,7 @@ func TestAllocations(t *testing.T) {
 			v.now = v.now.Add(10 * time.Second)
 			v.Accepted("a", "w", work, v.now)
 		}},
-		{Path: "take a share in", Most: 30, Bytes: 4 << 10, Why: "each share, beside what judge and ledger take: its record for the spool", Run: func() {
+		{Path: "take a share in", Most: 5, Bytes: 1 << 10, Why: "each share, beside what judge and ledger take: its record for the spool", Run: func() {
 			if v := intake.Submit(t.Context(), gbt.Submission{}); !v.Accepted() {
 				t.Errorf("%+v", v)
 			}

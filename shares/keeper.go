@@ -282,7 +282,7 @@ func (k *Keeper) mark(r Receipt) {
 
 // share makes the ledger's share of a judge's.
 func (k *Keeper) share(s *gbt.Share) (*Share, error) {
-	weight, err := k.cfg.Unit.Weight(s.Work())
+	weight, err := k.cfg.Unit.of(s)
 	if err != nil {
 		return nil, err
 	}

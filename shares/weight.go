@@ -49,6 +49,14 @@ func (u Unit) Weight(hashes *big.Int) (Weight, error) {
 	return Weight(n.Int64()), nil
 }
 
+// of returns what a share weighs, as Weight does.
+func (u Unit) of(s *gbt.Share) (Weight, error) {
+	if hashes, ok := s.Hashes(); ok && hashes>>u <= math.MaxInt64 {
+		return Weight(hashes >> u), nil
+	}
+	return u.Weight(s.Work())
+}
+
 // Hashes returns the expected hashes that a weight stands for. It is for display: it is rounded.
 func (u Unit) Hashes(w Weight) float64 { return math.Ldexp(float64(w), int(u)) }
 
