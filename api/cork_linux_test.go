@@ -76,6 +76,9 @@ func TestCork(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, err := io.Copy(io.Discard, res.Body)
+	if err := res.Body.Close(); err != nil {
+		t.Error(err)
+	}
 	if err != nil || n != res.ContentLength || n < 1<<20 {
 		t.Errorf("%d bytes of %d, %v", n, res.ContentLength, err)
 	}

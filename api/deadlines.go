@@ -38,7 +38,7 @@ func (d *deadlines) from(ctx context.Context, now time.Time) context.Context {
 
 // timed is a context that ends with one and has the values of another.
 type timed struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
 	//nolint:containedctx // a context may have another
 	values context.Context
 }
