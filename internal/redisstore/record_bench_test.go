@@ -56,6 +56,40 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
+// BenchmarkRecordGroup has the script record shares of one partition and of as many accounts, so many in a run: what a run
+// takes beside its shares, and what each of them takes, is what differs between the sizes.
+func BenchmarkRecordGroup(b *testing.B) {
+	l := benchLedger(b, "appendfsync everysec")
+	r := &recordBench{b: b, ledger: l, opened: l.open.Load()}
+	for _, size := range []int{1, 4, 16, maxBatch} {
+		b.Run(fmt.Sprintf("shares=%d", size), func(b *testing.B) {
+			r.b = b
+			spent, groups := 0.0, 0
+			for b.Loop() {
+				var own []*pending
+				for list := r.shares(); len(own) < 16*maxBatch; list = r.shares() {
+					for i := range list {
+						if p, _ := r.opened.of(list[i].Account); p == 0 {
+							own = append(own, &pending{share: &list[i]})
+						}
+					}
+				}
+				t := newTrip(l, r.opened)
+				cpu := r.cpu()
+				for group := range slices.Chunk(own[:16*maxBatch], size) {
+					groups++
+					if err := run(b.Context(), l.redis, t.encode([]batch{{0, group}}))[0].Err(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				spent += r.cpu() - cpu
+			}
+			b.ReportMetric(0, "ns/op") // an op is as many groups as its shares make
+			b.ReportMetric(spent*1e6/float64(groups), "redis-µs/group")
+		})
+	}
+}
+
 // recordBench makes shares and records them.
 type recordBench struct {
 	b         *testing.B
