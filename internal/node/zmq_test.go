@@ -3,93 +3,38 @@ package node
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/lightninglabs/gozmq"
+
+	"github.com/gbtpool/gbtpool/internal/node/zmqtest"
 )
 
-// publisher is a ZeroMQ PUB socket for one subscriber at a time, as libzmq 4 puts it on the wire.
-type publisher struct {
-	t        *testing.T
-	listener net.Listener
-	conns    chan net.Conn // subscribed
-}
-
-func newPublisher(t *testing.T) *publisher {
+// newPublisher starts a node's publisher.
+func newPublisher(t *testing.T) *zmqtest.Publisher {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := zmqtest.New(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &publisher{t: t, listener: l, conns: make(chan net.Conn)}
-	done := make(chan struct{})
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if err := p.greet(c); err != nil {
-				t.Errorf("publisher: %v", err)
-			}
-			select {
-			case p.conns <- c:
-			case <-done:
-				hangUp(t, c)
-			}
-		}
-	})
-	t.Cleanup(func() { close(done); hangUp(t, l); all.Wait() })
+	t.Cleanup(func() { hangUp(t, p) })
 	return p
 }
 
-// greet does the handshake of ZMTP 3.0 with the NULL mechanism and takes the subscription.
-func (p *publisher) greet(c net.Conn) error {
-	greeting := make([]byte, 64)
-	copy(greeting, "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x01NULL") // libzmq says 3.1
-	if _, err := c.Write(greeting); err != nil {
-		return err
+// subscribed returns the connection of the next subscriber.
+func subscribed(t *testing.T, p *zmqtest.Publisher) net.Conn {
+	t.Helper()
+	c, err := p.Accept(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
 	}
-	got := make([]byte, 64)
-	if _, err := io.ReadFull(c, got); err != nil {
-		return err
-	}
-	if got[0] != 0xff || got[9] != 0x7f || got[10] != 3 || string(got[12:17]) != "NULL\x00" || got[32] != 0 {
-		p.t.Errorf("greeting %x", got)
-	}
-	// libzmq adds an empty Identity to the command.
-	ready := []byte("\x04\x26\x05READY\x0bSocket-Type\x00\x00\x00\x03PUB\x08Identity\x00\x00\x00\x00")
-	ready[1] = byte(len(ready) - 2)
-	if _, err := c.Write(ready); err != nil {
-		return err
-	}
-	want := []byte("\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB" + "\x00\x0a\x01hashblock")
-	got = make([]byte, len(want))
-	if _, err := io.ReadFull(c, got); err != nil {
-		return err
-	}
-	if !bytes.Equal(got, want) {
-		p.t.Errorf("subscriber says %q, want %q", got, want)
-	}
-	return nil
-}
-
-// hashBlock serialises a notification as Bitcoin Core sends it.
-func hashBlock(block chainhash.Hash, seq uint32) []byte {
-	slices.Reverse(block[:])
-	out := append([]byte{1, 9}, "hashblock"...)
-	out = append(append(out, 1, 32), block[:]...)
-	return binary.LittleEndian.AppendUint32(append(out, 0, 4), seq)
+	return c
 }
 
 func write(t *testing.T, c net.Conn, b []byte) {
@@ -123,16 +68,20 @@ func soon[T any](t *testing.T, c <-chan T) T {
 func TestPublisher(t *testing.T) {
 	p := newPublisher(t)
 	go func() {
-		c := <-p.conns
+		c, err := p.Accept(10 * time.Second)
+		if err != nil {
+			t.Error(err)
+			return
+		}
 		defer hangUp(t, c)
-		if _, err := c.Write(hashBlock(chainhash.Hash{1}, 7)); err != nil {
+		if _, err := c.Write(zmqtest.HashBlock(chainhash.Hash{1}, 7)); err != nil {
 			t.Errorf("publisher: %v", err)
 		}
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // until the subscriber leaves
 			t.Errorf("publisher: %v", err)
 		}
 	}()
-	s, err := gozmq.Subscribe(p.listener.Addr().String(), []string{"hashblock"}, time.Second)
+	s, err := gozmq.Subscribe(p.Host(), []string{"hashblock"}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,9 +96,9 @@ func TestPublisher(t *testing.T) {
 }
 
 // listening starts a ZMQ for a publisher.
-func listening(t *testing.T, p *publisher, idle time.Duration) *ZMQ {
+func listening(t *testing.T, p *zmqtest.Publisher, idle time.Duration) *ZMQ {
 	t.Helper()
-	z, err := NewZMQ(ZMQConfig{Address: "tcp://" + p.listener.Addr().String(), Idle: idle, Now: time.Now, Log: quiet()})
+	z, err := NewZMQ(ZMQConfig{Address: p.Address(), Idle: idle, Now: time.Now, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,37 +123,37 @@ func TestZMQ(t *testing.T) {
 			t.Fatalf("got %+v, want %v", got, block)
 		}
 	}
-	c := soon(t, p.conns)
+	c := subscribed(t, p)
 	want(chainhash.Hash{}) // something may have been missed before
 	block := chainhash.Hash{0: 1, 31: 2}
-	write(t, c, hashBlock(block, 0xffffffff))
+	write(t, c, zmqtest.HashBlock(block, 0xffffffff))
 	want(block)
-	write(t, c, []byte("\x04\x07\x04PING\x00\x00")) // a heartbeat
-	write(t, c, hashBlock(chainhash.Hash{2}, 0))    // the number wraps
+	write(t, c, []byte("\x04\x07\x04PING\x00\x00"))      // a heartbeat
+	write(t, c, zmqtest.HashBlock(chainhash.Hash{2}, 0)) // the number wraps
 	want(chainhash.Hash{2})
 	if n := z.Gaps(); n != 0 {
 		t.Errorf("%d gaps, want none", n)
 	}
-	write(t, c, hashBlock(chainhash.Hash{3}, 5))
+	write(t, c, zmqtest.HashBlock(chainhash.Hash{3}, 5))
 	want(chainhash.Hash{3})
 	if n := z.Gaps(); n != 1 {
 		t.Errorf("%d gaps, want 1", n)
 	}
-	other := bytes.Replace(hashBlock(chainhash.Hash{4}, 6), []byte("hashblock"), []byte("hashothers"[:9]), 1)
+	other := bytes.Replace(zmqtest.HashBlock(chainhash.Hash{4}, 6), []byte("hashblock"), []byte("hashothers"[:9]), 1)
 	write(t, c, other) // another topic that begins alike
-	write(t, c, hashBlock(chainhash.Hash{5}, 6))
+	write(t, c, zmqtest.HashBlock(chainhash.Hash{5}, 6))
 	want(chainhash.Hash{5})
 
 	hangUp(t, c) // the node restarts
-	c = soon(t, p.conns)
+	c = subscribed(t, p)
 	want(chainhash.Hash{})
-	write(t, c, hashBlock(chainhash.Hash{6}, 0))
+	write(t, c, zmqtest.HashBlock(chainhash.Hash{6}, 0))
 	want(chainhash.Hash{6})
 	if n := z.Gaps(); n != 1 {
 		t.Errorf("%d gaps after a restart, want 1", n)
 	}
 	for seq := range uint32(100) { // nobody listens: only the latest is kept
-		write(t, c, hashBlock(chainhash.Hash{byte(seq)}, seq+1))
+		write(t, c, zmqtest.HashBlock(chainhash.Hash{byte(seq)}, seq+1))
 	}
 	for soon(t, z.Hints()).Block != (chainhash.Hash{99}) {
 	}
@@ -215,7 +164,7 @@ func TestZMQIdle(t *testing.T) {
 	p := newPublisher(t)
 	listening(t, p, 20*time.Millisecond)
 	for range 2 {
-		c := soon(t, p.conns)
+		c := subscribed(t, p)
 		if _, err := io.ReadAll(c); err != nil { // until the subscriber leaves
 			t.Error(err)
 		}
@@ -298,7 +247,7 @@ func TestNewZMQ(t *testing.T) {
 }
 
 func FuzzReadMessage(f *testing.F) {
-	f.Add(hashBlock(chainhash.Hash{1}, 1))
+	f.Add(zmqtest.HashBlock(chainhash.Hash{1}, 1))
 	f.Add([]byte("\x04\x07\x04PING\x00\x00"))
 	f.Add([]byte("\x03\x00\x00\x00\x00\x00\x00\x00\x01x\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -314,7 +263,7 @@ func FuzzReadMessage(f *testing.F) {
 			t.Fatalf("%d frames of %d bytes from %d", len(parts), total, len(b))
 		}
 		block, seq, ok := parseHashBlock(parts)
-		if message := hashBlock(block, seq); ok && !bytes.Contains(b, message[13:45]) {
+		if message := zmqtest.HashBlock(block, seq); ok && !bytes.Contains(b, message[13:45]) {
 			t.Fatalf("block %v is not in %x", block, b)
 		}
 	})
