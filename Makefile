@@ -44,14 +44,14 @@ soak:
 	GBTPOOL_SOAK=$(SOAK) $(GO) test -timeout 2h -run 'TestSoak$$' -v ./test/e2e
 
 ## bench: every benchmark BENCHCOUNT times, one after the other, and the medians; then the gateway side by side with the
-## limit, BENCHROUNDS times in turn, into docs/benchmarks.md
+## limit, BENCHROUNDS times in turn, recorded in docs/benchmarks.md and docs/benchmarks.json
 BENCHCOUNT  ?= 5
 BENCHROUNDS ?= 3
 bench:
 	@mkdir -p bin
 	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -timeout 1h ./... 2>&1 | tee bin/bench.txt
 	@$(GO) run ./test/bench medians <bin/bench.txt
-	$(GO) run ./test/bench -count $(BENCHROUNDS) -out docs/benchmarks.md -json bin/bench.json
+	$(GO) run ./test/bench -count $(BENCHROUNDS) -out docs/benchmarks.md -json docs/benchmarks.json
 
 ## soak-speed: 80 % of the most shares that the machine can take, with a new template every ten seconds, for SOAK
 soak-speed:
@@ -63,11 +63,13 @@ soak-speed:
 bench-compare:
 	@REF='$(REF)' BENCH='$(value BENCH)' PKG='$(PKG)' COUNT='$(COUNT)' GO='$(GO)' ./test/bench/compare.sh
 
-## bench-check: fails where a ratio of a fresh run of the bench is less than half as good as the recorded one
+## bench-check: measures side by side anew, BENCHROUNDS times, and fails where a ratio is less than half as good as the
+## recorded one; FRESH names what was measured before instead
 RECORDED ?= docs/benchmarks.json
-FRESH    ?= bin/bench.json
+FRESH    ?=
 bench-check:
-	$(GO) run ./test/bench/check $(RECORDED) $(FRESH)
+	$(if $(FRESH),,$(GO) run ./test/bench -count $(BENCHROUNDS) -json bin/bench.json)
+	$(GO) run ./test/bench/check $(RECORDED) $(or $(FRESH),bin/bench.json)
 
 ## fuzz: each fuzz target for FUZZTIME
 fuzz:

@@ -76,7 +76,14 @@ func TestSmoke(t *testing.T) {
 // checkRows looks whether every row has what it says it has. How fast anything was is not looked at.
 func checkRows(t *testing.T, rows []row) {
 	t.Helper()
+	seen := make(map[string]bool)
 	for _, r := range rows {
+		// Who compares two results finds a row by its name.
+		name := r.Case + ", " + r.What
+		if seen[name] {
+			t.Errorf("two rows are called %s", name)
+		}
+		seen[name] = true
 		if len(r.Ours) != 1 {
 			t.Errorf("%s, %s: %d rounds, want 1", r.Case, r.What, len(r.Ours))
 		}

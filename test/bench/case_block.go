@@ -88,7 +88,7 @@ func (n *newsroom) settled(ctx context.Context) (id string, err error) {
 // blocks measures new blocks with one kind of template.
 func (l *lab) blocks(ctx context.Context, name string, full bool) ([]row, error) {
 	last := row{What: fmt.Sprintf("%s template: first byte at the last of %d pollers", name, l.polls), Unit: "ms", Bars: []bar{atMost(1.3, ratioToLimit)}}
-	half := row{What: "the same at half of them", Unit: "ms"}
+	half := row{What: name + " template: first byte at half of them", Unit: "ms"}
 	last.Note = "from when the node begins its answer, which takes it no time to make; parsing, checking and rendering are in it"
 	n, err := l.newsroom(ctx, full)
 	if err != nil {

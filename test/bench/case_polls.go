@@ -24,11 +24,15 @@ func pollsCase(ctx context.Context, l *lab) ([]row, error) {
 	cpu.Note = "the bar is a hundredth of a core; the bytes that keep connections alive are due every 30 s, and not in this time"
 	err := l.rounds(func(int) error {
 		for _, answered := range []bool{false, true} {
-			ours, err := l.waitAt(ctx, l.gatewayToWaitAt, answered, idle)
+			watched := idle
+			if answered {
+				watched = 0
+			}
+			ours, err := l.waitAt(ctx, l.gatewayToWaitAt, answered, watched)
 			if err != nil {
 				return fmt.Errorf("gateway: %w", err)
 			}
-			limit, err := l.waitAt(ctx, l.limitToWaitAt, answered, idle)
+			limit, err := l.waitAt(ctx, l.limitToWaitAt, answered, 0)
 			if err != nil {
 				return fmt.Errorf("limit: %w", err)
 			}
@@ -39,7 +43,8 @@ func pollsCase(ctx context.Context, l *lab) ([]row, error) {
 			}
 			first.add(each(ours), each(limit))
 			all.add(ours.after/mib, limit.after/mib)
-			cpu.add(ours.cpu.Seconds(), limit.cpu.Seconds())
+			// A bare server has one tick of the clock or none, which makes no ratio.
+			cpu.Ours = append(cpu.Ours, ours.cpu.Seconds())
 		}
 		return nil
 	})

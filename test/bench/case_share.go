@@ -70,8 +70,8 @@ type shareLoad struct {
 // compareShares measures shares against a limit program: as a rate, by the time that 99 of 100 took, and by the
 // processor time that one takes. Its rows are in this order.
 func (l *lab) compareShares(ctx context.Context, g *gateway, s shareLoad) ([]row, error) {
-	rate, p99 := row{What: s.what, Unit: "/s"}, row{What: "the same, 99 of 100 within", Unit: "ms"}
-	cost := row{What: "processor time of the gateway and Redis for one", Unit: "µs"}
+	rate, p99 := row{What: s.what, Unit: "/s"}, row{What: s.what + ": 99 of 100 within", Unit: "ms"}
+	cost := row{What: s.what + ": processor time of the gateway and Redis for one", Unit: "µs"}
 	limit, err := l.limit(ctx, s.limit, captured{})
 	if err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func (t *templates) measure(ctx context.Context, g *gateway) ([]row, error) {
 	if t.encoding != "identity" && t.sent.encoding != t.encoding {
 		r.Bars, r.Note = nil, "identity came"
 	}
-	rates, cost := row{What: "the same in bytes", Unit: "MB/s"}, row{What: "processor time of the server for one", Unit: "µs"}
+	rates, cost := row{What: t.encoding + ", in bytes", Unit: "MB/s"}, row{What: t.encoding + ", processor time of the server for one", Unit: "µs"}
 	if t.peer != nil {
 		if t.ask, t.peerSent, err = t.peer.template(ctx); err != nil {
 			return nil, err

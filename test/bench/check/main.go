@@ -85,6 +85,14 @@ func read(path string) (*results, error) {
 	if r.Machine.Smoke {
 		return nil, fmt.Errorf("%s: a smoke test measures nothing", path)
 	}
+	seen := make(map[string]bool)
+	for i := range r.Rows {
+		name := r.Rows[i].name()
+		if seen[name] {
+			return nil, fmt.Errorf("%s: two rows are called %s, so that neither can be compared: measure anew", path, name)
+		}
+		seen[name] = true
+	}
 	return &r, nil
 }
 

@@ -44,6 +44,8 @@ func TestCheck(t *testing.T) {
 		{"a peer less", wait, alone, "", []string{"no ratio to the peer any more"}},
 		{"a row more", rate, rate + "," + wait, "", nil},
 		{"without ratios", told, told, "", []string{"has no ratio"}},
+		{"one name for two", rate + "," + slower, rate, "", []string{"two rows are called share, rate"}},
+		{"one name for two afresh", rate, rate + "," + slower, "", []string{"two rows are called share, rate"}},
 		{"a smoke test", rate, rate, `"smoke":true`, []string{"a smoke test measures nothing"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
