@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -11,9 +11,17 @@ import (
 const compressedWithin = 2 * time.Second
 
 // answerCase has one miner wait for a new block with a full template, in each encoding, and looks when it is there. Who
-// asks for a compressed one and gets identity meanwhile asks again until it comes.
+// asks for a compressed one and gets identity meanwhile, or an early template without transactions, asks again until it
+// comes.
 func answerCase(ctx context.Context, l *lab) ([]row, error) {
 	n, err := l.newsroom(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := n.settled(ctx); err != nil {
+		return nil, err
+	}
+	full, err := capture(ctx, n.g.addr, n.g.login, "identity", askTemplate(""))
 	if err != nil {
 		return nil, err
 	}
@@ -24,10 +32,11 @@ func answerCase(ctx context.Context, l *lab) ([]row, error) {
 	}{{"identity", 60}, {"gzip", 150}, {"zstd", 150}} {
 		r := row{What: encoding.name + ": node's answer to the miner's first byte", Unit: "ms", Bars: []bar{atMost(encoding.most, itself)},
 			Note: "from when the node begins its answer; medians of several blocks in each round"}
+		expected := &news{captured: full}
 		err := l.rounds(func(int) error {
 			var times []float64
 			for range l.pick(9, 1) {
-				took, came, err := l.firstByte(ctx, n, encoding.name)
+				took, came, err := l.firstByte(ctx, n, expected, encoding.name)
 				if err != nil {
 					return err
 				}
@@ -42,6 +51,7 @@ func answerCase(ctx context.Context, l *lab) ([]row, error) {
 			r.Ours = append(r.Ours, median(times))
 			return nil
 		})
+		expected.note(&r)
 		rows = append(rows, r)
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", encoding.name, err)
@@ -50,9 +60,9 @@ func answerCase(ctx context.Context, l *lab) ([]row, error) {
 	return rows, nil
 }
 
-// firstByte has a miner wait for a block and returns when its template began to come in an encoding, and whether it did:
-// else when it came as identity.
-func (l *lab) firstByte(ctx context.Context, n *newsroom, encoding string) (took time.Duration, came bool, err error) {
+// firstByte has a miner wait for a block and returns when the template that is expected began to come in an encoding, and
+// whether it did: else when it came as identity.
+func (l *lab) firstByte(ctx context.Context, n *newsroom, expected *news, encoding string) (took time.Duration, came bool, err error) {
 	id, err := n.settled(ctx)
 	if err != nil {
 		return 0, false, err
@@ -83,22 +93,28 @@ func (l *lab) firstByte(ctx context.Context, n *newsroom, encoding string) (took
 	if err := c.read(&a); err != nil {
 		return 0, false, err
 	}
-	first := a.first.Sub(start)
 	wanted := encoding
 	if encoding == "identity" {
 		wanted = ""
 	}
 	again := render(n.g.login, encoding, askTemplate(""))
-	for a.encoding != wanted {
-		if time.Since(start) > l.span(compressedWithin, 300*time.Millisecond) {
-			return first, false, nil
-		}
-		if err := c.ask(again, &a); err != nil {
+	for ; ; err = c.ask(again, &a) {
+		if err != nil {
 			return 0, false, err
 		}
+		if a.status != http.StatusOK {
+			return 0, false, fmt.Errorf("status %d and no template", a.status)
+		}
+		early := expected.early(&a)
+		if !early && took == 0 {
+			took = a.first.Sub(start)
+		}
+		switch {
+		case !early && a.encoding == wanted:
+			return a.first.Sub(start), true, nil
+		case took == 0: // until the connection's deadline
+		case time.Since(start) > l.span(compressedWithin, 300*time.Millisecond):
+			return took, false, nil
+		}
 	}
-	if a.status != 200 {
-		return 0, false, errors.New("no template")
-	}
-	return a.first.Sub(start), true, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -57,7 +58,7 @@ func (l *lab) newsroom(ctx context.Context, full bool) (*newsroom, error) {
 
 // announce has the node answer with a template on a new block and returns when it began to.
 func (n *newsroom) announce(ctx context.Context) (time.Time, error) {
-	if err := n.node.propose(true, n.full); err != nil {
+	if _, err := n.node.announce(ctx, n.full); err != nil {
 		return time.Time{}, err
 	}
 	return n.answered(ctx)
@@ -75,12 +76,16 @@ func (n *newsroom) answered(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// settled waits until the gateway gives out the node's template, and returns its id.
+// settled waits until the gateway gives out the node's template, and not an early one in its place, and returns its id.
 func (n *newsroom) settled(ctx context.Context) (id string, err error) {
 	err = await(ctx, "the template", func(ctx context.Context) (bool, error) {
 		state, _ := n.node.look()
-		id, err = templateID(ctx, n.g.addr)
-		return len(id) > len(state.best) && id[:len(state.best)] == state.best, err
+		got, err := capture(ctx, n.g.addr, n.g.login, "identity", askTemplate(""))
+		if err != nil {
+			return false, err
+		}
+		id, err = textOf(got.body, "longpollid")
+		return strings.HasPrefix(id, state.best) && got.empty() != state.full, err
 	})
 	return id, err
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/btcsuite/btcd/blockchain"
 	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
@@ -26,16 +27,23 @@ const (
 	easyBits = "207fffff"
 )
 
-// fakeNode is a full node that has its next template ready at any moment, and notes when blocks come.
+// fakeNode is a full node that has its next template ready at any moment, if it is not told to take its time, and notes
+// when blocks come.
 type fakeNode struct {
 	url          string
 	bits         string
 	fields       map[string]json.RawMessage // of the real template, without its transactions
 	transactions []json.RawMessage
+	fees         []int64 // of these
+	// making is how long the node takes to make a template on a new block, and zmq announces such blocks, if it is
+	// set. Both are set before a gateway is started.
+	making time.Duration
+	zmq    *announcer
 
 	mu sync.Mutex
 	// All below is held by mu.
 	state   nodeState
+	made    int // templates
 	headers map[string]nodeHeader
 	changed chan struct{} // closed when there is another state
 	// follow has the node go on to the blocks that are submitted.
@@ -53,12 +61,18 @@ type nodeState struct {
 	height int
 	id     string // longpollid
 	answer []byte // to getblocktemplate
+	full   bool   // it has transactions
+	ready  time.Time
 }
 
 type nodeHeader struct {
 	height   int
 	previous string
+	at       int64
 }
+
+// medianBefore is how long before a block the median of its time and of those before it is, in seconds.
+const medianBefore = 3600
 
 // arrival is a block that was submitted: when the request's head was there, and how long its text is.
 type arrival struct {
@@ -69,7 +83,7 @@ type arrival struct {
 // startNode starts a node that gives out the template in a file, with other bits.
 func (l *lab) startNode(ctx context.Context, bits string) (*fakeNode, error) {
 	n := &fakeNode{
-		bits: bits, fields: l.build.recorded.fields, transactions: l.build.recorded.transactions,
+		bits: bits, fields: l.build.recorded.fields, transactions: l.build.recorded.transactions, fees: l.build.recorded.fees,
 		headers: make(map[string]nodeHeader), changed: make(chan struct{}),
 		answered: make(chan time.Time, 1), arrived: make(chan arrival, 64),
 	}
@@ -97,10 +111,11 @@ func (l *lab) startNode(ctx context.Context, bits string) (*fakeNode, error) {
 	return n, nil
 }
 
-// recording is a node's answer to getblocktemplate: its result without the transactions, and these.
+// recording is a node's answer to getblocktemplate: its result without the transactions, these, and what each pays.
 type recording struct {
 	fields       map[string]json.RawMessage
 	transactions []json.RawMessage
+	fees         []int64
 }
 
 func readRecording(path string) (*recording, error) {
@@ -120,6 +135,14 @@ func readRecording(path string) (*recording, error) {
 	r := &recording{fields: answer.Result}
 	if err := json.Unmarshal(r.fields["transactions"], &r.transactions); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	r.fees = make([]int64, len(r.transactions))
+	for i, raw := range r.transactions {
+		var tx struct{ Fee int64 }
+		if err := json.Unmarshal(raw, &tx); err != nil {
+			return nil, fmt.Errorf("%s: transaction %d: %w", path, i+1, err)
+		}
+		r.fees[i] = tx.Fee
 	}
 	for _, name := range []string{"transactions", "default_witness_commitment", "target"} {
 		delete(r.fields, name)
@@ -144,19 +167,27 @@ func (n *fakeNode) propose(block, full bool) error {
 
 // goOn makes the state on a best block. The caller holds mu.
 func (n *fakeNode) goOn(best string, full bool) error {
-	s := nodeState{best: best, height: n.state.height}
+	s := nodeState{best: best, height: n.state.height, full: full}
+	now := time.Now().Unix()
 	if best != n.state.best {
 		s.height++
-		n.headers[best] = nodeHeader{s.height, n.state.best}
+		n.headers[best] = nodeHeader{s.height, n.state.best, now}
+	}
+	// No two templates in a row have the same transactions. Nothing spends the last ones.
+	count := 0
+	if n.made++; full {
+		count = len(n.transactions) - n.made%16
+	}
+	value := blockchain.CalcBlockSubsidy(int32(s.height)+1, chain())
+	for _, fee := range n.fees[:count] {
+		value += fee
 	}
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	s.id = best + hex.EncodeToString(salt[:])
-	now := time.Now().Unix()
 	set := map[string]any{
 		"previousblockhash": best, "longpollid": s.id, "height": s.height + 1, "bits": n.bits, "curtime": now,
-		"mintime":       now - 3600,
-		"coinbasevalue": 5_016_006_000 + int64(salt[0]),
+		"mintime": n.headers[best].at - medianBefore + 1, "coinbasevalue": value,
 	}
 	head := make(map[string]any, len(n.fields))
 	for name, value := range n.fields {
@@ -170,11 +201,9 @@ func (n *fakeNode) goOn(best string, full bool) error {
 		return err
 	}
 	s.answer = append(append(append(s.answer, `{"result":`...), text[:len(text)-1]...), `,"transactions":[`...)
-	if full {
-		// No two templates have the same transactions. Nothing spends the last ones.
-		s.answer = append(s.answer, bytes.Join(rawBytes(n.transactions[:len(n.transactions)-int(salt[1]%16)]), []byte(","))...)
-	}
+	s.answer = append(s.answer, bytes.Join(rawBytes(n.transactions[:count]), []byte(","))...)
 	s.answer = append(s.answer, `]},"error":null,"id":1}`...)
+	s.ready = time.Now().Add(n.making)
 	n.state = s
 	close(n.changed)
 	n.changed = make(chan struct{})
@@ -241,14 +270,9 @@ func (n *fakeNode) template(w http.ResponseWriter, r *http.Request, params []jso
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	state, changed := n.look()
-	for request.LongPollID == state.id {
-		select {
-		case <-changed:
-		case <-r.Context().Done():
-			return
-		}
-		state, changed = n.look()
+	state, err := n.await(r.Context(), request.LongPollID)
+	if err != nil {
+		return // who has left does not matter
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(state.answer)))
 	select {
@@ -256,6 +280,28 @@ func (n *fakeNode) template(w http.ResponseWriter, r *http.Request, params []jso
 	default:
 	}
 	_, _ = w.Write(state.answer) // who has left does not matter
+}
+
+// await waits until the node has made a template other than one that is known.
+func (n *fakeNode) await(ctx context.Context, known string) (nodeState, error) {
+	for {
+		state, changed := n.look()
+		wait := time.Until(state.ready)
+		switch {
+		case known == state.id:
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return state, ctx.Err()
+			}
+		case wait > 0:
+			if err := pause(ctx, wait); err != nil {
+				return state, err
+			}
+		default:
+			return state, nil
+		}
+	}
 }
 
 // call answers everything else that the gateway asks for.
@@ -293,7 +339,7 @@ func (n *fakeNode) header(params []json.RawMessage) (any, error) {
 	if !ok {
 		return nil, errNoBlock
 	}
-	out := map[string]any{"hash": hash, "height": h.height, "time": time.Now().Unix(), "bits": n.bits,
+	out := map[string]any{"hash": hash, "height": h.height, "time": h.at, "mediantime": h.at - medianBefore, "bits": n.bits,
 		"confirmations": n.state.height - h.height + 1}
 	if h.previous != "" {
 		out["previousblockhash"] = h.previous

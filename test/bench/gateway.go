@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
@@ -91,6 +93,9 @@ func (l *lab) gateway(ctx context.Context, cfg gatewayConfig) (*gateway, error) 
 		text += fmt.Sprintf("redis: %s\n", cfg.redis.URL())
 	}
 	text += fmt.Sprintf("nodes:\n  - name: node\n    url: %s\n    user: bench\n    password_file: %s\n", cfg.node.url, password)
+	if cfg.node.zmq != nil {
+		text += fmt.Sprintf("    zmq: %s\n", cfg.node.zmq.Address())
+	}
 	path, err := l.file("gbtpool.yaml", []byte(text))
 	if err != nil {
 		return nil, err
@@ -155,9 +160,15 @@ type captured struct {
 
 // capture asks a server once, as the cases do, and returns the answer.
 func capture(ctx context.Context, addr, login, encoding string, body []byte) (captured, error) {
+	got, _, err := captureFirst(ctx, addr, login, encoding, body)
+	return got, err
+}
+
+// captureFirst is capture, and says when the answer's first byte had come.
+func captureFirst(ctx context.Context, addr, login, encoding string, body []byte) (sent captured, first time.Time, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/", bytes.NewReader(body))
 	if err != nil {
-		return captured{}, err
+		return sent, first, err
 	}
 	user, password, _ := strings.Cut(login, ":")
 	req.SetBasicAuth(user, password)
@@ -167,16 +178,22 @@ func capture(ctx context.Context, addr, login, encoding string, body []byte) (ca
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {
-		return captured{}, err
+		return sent, first, err
 	}
-	got, err := io.ReadAll(res.Body)
-	if err := errors.Join(err, res.Body.Close()); err != nil {
-		return captured{}, err
+	in := bufio.NewReader(res.Body)
+	_, err = in.Peek(1)
+	first = time.Now()
+	if errors.Is(err, io.EOF) {
+		err = nil // the status tells more
+	}
+	got, readErr := io.ReadAll(in)
+	if err := errors.Join(err, readErr, res.Body.Close()); err != nil {
+		return sent, first, err
 	}
 	if res.StatusCode != http.StatusOK {
-		return captured{}, fmt.Errorf("answered %s: %.200s", res.Status, got)
+		return sent, first, fmt.Errorf("answered %s: %.200s", res.Status, got)
 	}
-	return captured{got, res.Header.Get("Content-Encoding")}, nil
+	return captured{got, res.Header.Get("Content-Encoding")}, first, nil
 }
 
 // askTemplate returns the body of a request for a template, or of a long poll that waits for another than id names.

@@ -40,6 +40,7 @@ func cases() []benchCase {
 		{name: "polls", takes: 55 * time.Second, run: pollsCase},
 		{name: "new-block", takes: 2 * time.Minute, run: blockCase},
 		{name: "node-answer", takes: 25 * time.Second, run: answerCase},
+		{name: "early", takes: 10 * time.Second, run: earlyCase},
 		{name: "share", takes: 45 * time.Second, run: shareCase},
 		{name: "full-share", takes: 20 * time.Second, run: fullShareCase},
 		{name: "found", takes: 10 * time.Second, run: foundCase},
