@@ -46,7 +46,7 @@ func soakCase(ctx context.Context, l *lab) ([]row, error) {
 	}
 	s.pace = soakPart * peak
 	l.say("%.0f shares a second for %s, 80 %% of %.0f", s.pace, l.soak, peak)
-	if err := s.run(ctx); err != nil {
+	if err := l.measured(func() error { return s.run(ctx) }); err != nil {
 		return nil, err
 	}
 	return s.rows(peak), nil

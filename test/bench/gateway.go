@@ -35,7 +35,6 @@ func chain() *chaincfg.Params { return &chaincfg.RegressionNetParams }
 // settings are what all cases need: no limit stands in the way of as many clients as there are from one address,
 // who ask and submit as fast as they can, and almost every hash is a share.
 const settings = `chain: regtest
-admin_listen: ""
 max_conns: 100000
 max_conns_addr: 100000
 calls_per_minute: 0
@@ -71,6 +70,13 @@ func (l *lab) gateway(ctx context.Context, cfg gatewayConfig) (*gateway, error) 
 	if err != nil {
 		return nil, err
 	}
+	// Nobody operates it but who takes profiles.
+	admin := ""
+	if l.profile != "" {
+		if admin, err = freeAddr(ctx); err != nil {
+			return nil, err
+		}
+	}
 	user, err := account(0)
 	if err != nil {
 		return nil, err
@@ -85,8 +91,8 @@ func (l *lab) gateway(ctx context.Context, cfg gatewayConfig) (*gateway, error) 
 	if err := os.WriteFile(key, []byte(strings.Repeat("0f", 32)), 0o600); err != nil {
 		return nil, err
 	}
-	text := settings + cfg.lines + fmt.Sprintf("payout_address: %s\nlisten: %s\ndata_dir: %s\nwork_key_file: %s\ngateway_name: bench%s\n",
-		payTo, addr, data, key, cfg.name)
+	text := settings + cfg.lines + fmt.Sprintf("admin_listen: %q\npayout_address: %s\nlisten: %s\ndata_dir: %s\nwork_key_file: %s\ngateway_name: bench%s\n",
+		admin, payTo, addr, data, key, cfg.name)
 	if cfg.redis == nil {
 		text += "ephemeral: true\n"
 	} else {
@@ -109,10 +115,14 @@ func (l *lab) gateway(ctx context.Context, cfg gatewayConfig) (*gateway, error) 
 	if g.child, err = l.spawn(ctx, l.build.gateway, "serve", "--log-level", "warn", "--config", path); err != nil {
 		return nil, err
 	}
-	return g, g.until(ctx, "a gateway that is ready", func() bool {
+	err = g.until(ctx, "a gateway that is ready", func() bool {
 		res, err := get(ctx, "http://"+addr+"/readyz")
 		return err == nil && res == http.StatusOK
 	})
+	if err == nil && admin != "" {
+		err = l.profiled(ctx, admin, path)
+	}
+	return g, err
 }
 
 // get asks for a page and returns its status.

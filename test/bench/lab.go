@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -22,6 +23,11 @@ type lab struct {
 	started  time.Time
 	number   int // of the files and folders made so far
 	cleanups []func() error
+	// profilers are of the gateways that run, if they are profiled while something is measured, as measuring says that
+	// it is. profiles counts the profiles of the case.
+	profilers []*profiler
+	measuring bool
+	profiles  atomic.Int32
 }
 
 // measure runs a case and ends what it has started.
@@ -50,13 +56,15 @@ func (l *lab) say(format string, args ...any) {
 
 // rounds measures as often as it was asked for.
 func (l *lab) rounds(do func(round int) error) error {
-	for i := range l.count {
-		l.say("round %d of %d", i+1, l.count)
-		if err := do(i); err != nil {
-			return fmt.Errorf("round %d: %w", i+1, err)
+	return l.measured(func() error {
+		for i := range l.count {
+			l.say("round %d of %d", i+1, l.count)
+			if err := do(i); err != nil {
+				return fmt.Errorf("round %d: %w", i+1, err)
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // pick returns the first of two numbers, in the smoke test the second.

@@ -57,6 +57,8 @@ type options struct {
 	soak  time.Duration // of the soak
 	out   string        // Markdown file with markers; empty for none
 	json  string        // file for the measurements; empty for none
+	// profile is the folder for CPU profiles of the gateways; empty for none.
+	profile string
 }
 
 func parseOptions(args []string) (options, error) {
@@ -69,6 +71,7 @@ func parseOptions(args []string) (options, error) {
 	flags.DurationVar(&o.soak, "soak", time.Minute, "how long the soak lasts")
 	flags.StringVar(&o.out, "out", "", "Markdown `file` to write the table into, between its markers")
 	flags.StringVar(&o.json, "json", "", "`file` to write the measurements into")
+	flags.StringVar(&o.profile, "profile", "", "`folder` to write a CPU profile of each gateway into, of the time that it is measured")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -104,6 +104,11 @@ func ready(o options) error {
 			return err
 		}
 	}
+	if o.profile != "" {
+		if err := os.MkdirAll(o.profile, 0o755); err != nil { //nolint:gosec // anybody may read it
+			return err
+		}
+	}
 	if o.out == "" {
 		return nil
 	}
