@@ -77,8 +77,10 @@ func newBank(t *testing.T, form string, settings map[string]string) *bank {
 	b.settings = map[string]string{
 		"chain": "regtest", "payout_address": address, "listen": l.Addr().String(), "data_dir": filepath.Join(b.dir, "data"),
 		"min_share_difficulty": "1e-9", "share_difficulty": "1e-9", "node_poll": "100ms", "gateway_name": "bank",
-		"redis": b.store.URL(), "shares_per_minute": "0",
-		"wallet": "key", "wallet_key_file": b.keyFile, "wallet_key_form": form, "fee_fallback": "2000", "fee_bearer": "pool",
+		"redis": b.store.URL(), "shares_per_minute": "0", "admin_listen": `""`,
+		// Blocks are found at once, and on an early template they would leave the payments out.
+		"early_template": "false",
+		"wallet":         "key", "wallet_key_file": b.keyFile, "wallet_key_form": form, "fee_fallback": "2000", "fee_bearer": "pool",
 		"pool_fee": "100", "maturity": "100", "payout_interval": "1s", "payout_look": "300ms", "payout_confirmations": "3", "fee_bump_after": "0",
 	}
 	maps.Copy(b.settings, settings)
