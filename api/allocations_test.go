@@ -24,8 +24,8 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 	allocs.Check(t, []allocs.Bound{
-		{Path: "serve a small template", Most: 38, Bytes: 8 << 10, Why: "each miner, for each template: request, work and head", Run: served(askSmall)},
-		{Path: "serve a full template", Most: 38, Bytes: 8 << 10, Why: "the same: what all miners share is written as it is", Run: served(askFull)},
+		{Path: "serve a small template", Most: 30, Bytes: 8 << 10, Why: "each miner, for each template: request, work and head", Run: served(askSmall)},
+		{Path: "serve a full template", Most: 30, Bytes: 8 << 10, Why: "the same: what all miners share is written as it is", Run: served(askFull)},
 		{Path: "serve a share", Most: 22, Bytes: 5 << 10, Why: "each share, beside what judge and ledger take", Run: served(share)},
 		{Path: "identify", Most: 14, Bytes: 2 << 10, Why: "each request: the user name and the address in it", Run: func() {
 			if c, ok := small.identify(r); !ok || c.err != nil {

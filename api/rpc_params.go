@@ -174,13 +174,27 @@ func (f *fields) texts(name string) []string {
 		case v.Kind() != '"':
 			return fail(codeMisc, "%s: %s", name, mismatch(v, "string"))
 		}
-		list = append(list, unquote(v))
+		list = append(list, word(v))
 		return nil
 	}); err != nil {
 		f.fail(err)
 		return nil
 	}
 	return list
+}
+
+// word is unquote for what template requests list. The words that nearly all of them have are not made anew.
+func word(v jsontext.Value) string {
+	for _, known := range [...]string{
+		"coinbasetxn", "longpoll", "workid", "coinbase/append", "coinbasevalue", "proposal", "serverlist", "segwit", "time",
+		"time/increment", "transactions", "transactions/add", "prevblock", "coinbase", "generation", "submit/coinbase", "submit/hash",
+		"share/merkle",
+	} {
+		if len(v) == len(known)+len(`""`) && string(v[1:len(v)-1]) == known {
+			return known
+		}
+	}
+	return unquote(v)
 }
 
 // integer reads a whole number that is at least least.
